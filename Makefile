@@ -1,0 +1,57 @@
+# Starloom: `make run` shows a first result, `make test` checks the installation.
+# Everything is installed into .venv with the versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= results/gd1-stream
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Tables beside the checkout are used where they exist; otherwise each dataset is looked for elsewhere.
+DATA := $(wildcard ../shared/data)
+export STARLOOM_DATA := $(if $(STARLOOM_DATA),$(STARLOOM_DATA),$(if $(DATA),$(abspath $(DATA))))
+
+.PHONY: install install-docs run test lint layers types docs accuracy bench clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable ".[test]"
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable ".[test,docs]"
+	touch $@
+
+run: install
+	$(BIN)/starloom run gd1-stream --preset quick --out $(OUT)
+
+# One thread a worker: two workers share two cores.
+test: install
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+layers: install
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# The long bars: many seeds. Writes benchmarks/ACCURACY.md; an interrupted run goes on where it stopped.
+accuracy: install
+	$(BIN)/python benchmarks/accuracy.py
+
+# Side by side with peers, in an environment of their own. Writes benchmarks/RESULTS.md.
+bench: install
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) docs/_build

@@ -1,0 +1,262 @@
+"""The surveys whose tables Starloom knows: what they call each column, in which unit, and how they write "missing".
+
+A canonical name is the name that a column has inside Starloom, whatever table it came from. A survey is one entry of
+:data:`SURVEYS`; to add one, add an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from starloom.errors import CatalogError
+
+_MAGNITUDES = {f"{band}_mag": ("mag", f"Pan-STARRS1 {band} magnitude") for band in "grizy"}
+_MAGNITUDE_ERRORS = {f"{band}_mag_error": ("mag", f"error of the Pan-STARRS1 {band} magnitude") for band in "grizy"}
+_ASTROMETRY = ("ra", "dec", "parallax", "pmra", "pmdec")
+_CORRELATIONS = {
+    f"{first}_{second}_corr": ("", f"correlation of the errors of {first} and {second}")
+    for index, first in enumerate(_ASTROMETRY)
+    for second in _ASTROMETRY[index + 1 :]
+}
+
+CANONICAL: Mapping[str, tuple[str, str]] = {
+    "source_id": ("", "identifier of the source, a 64-bit integer"),
+    "ra": ("deg", "right ascension, ICRS, at the reference epoch"),
+    "ra_error": ("mas", "error of the right ascension, times cos(dec)"),
+    "dec": ("deg", "declination, ICRS, at the reference epoch"),
+    "dec_error": ("mas", "error of the declination"),
+    "ref_epoch": ("yr", "epoch of the position, Julian years"),
+    "parallax": ("mas", "parallax, zero point not corrected"),
+    "parallax_error": ("mas", "error of the parallax"),
+    "pmra": ("mas/yr", "proper motion in right ascension, with cos(dec)"),
+    "pmra_error": ("mas/yr", "error of the proper motion in right ascension"),
+    "pmdec": ("mas/yr", "proper motion in declination"),
+    "pmdec_error": ("mas/yr", "error of the proper motion in declination"),
+    **_CORRELATIONS,
+    "radial_velocity": ("km/s", "radial velocity, barycentric"),
+    "radial_velocity_error": ("km/s", "error of the radial velocity"),
+    "ruwe": ("", "renormalized unit weight error of the astrometric solution"),
+    "phot_g_mean_mag": ("mag", "Gaia G magnitude"),
+    "phot_bp_mean_mag": ("mag", "Gaia BP magnitude"),
+    "phot_rp_mean_mag": ("mag", "Gaia RP magnitude"),
+    "bp_rp": ("mag", "Gaia color BP - RP"),
+    "phot_bp_rp_excess_factor": ("", "ratio of the BP and RP fluxes to the G flux"),
+    **_MAGNITUDES,
+    **_MAGNITUDE_ERRORS,
+    "phi1": ("deg", "longitude along a stream"),
+    "phi2": ("deg", "latitude across a stream"),
+    "pm_phi1_cosphi2": ("mas/yr", "proper motion along a stream, with cos(phi2)"),
+    "pm_phi2": ("mas/yr", "proper motion across a stream"),
+    "distance": ("kpc", "distance from the Sun"),
+    "distance_error": ("kpc", "error of the distance"),
+    "fe_h": ("", "iron abundance [Fe/H], dex"),
+    "stream": ("", "name of a stellar stream"),
+}
+"""Canonical name -> (unit, meaning)."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One survey or published table: its names for the canonical columns.
+
+    Parameters
+    ----------
+    name : short name, as in :data:`SURVEYS`.
+    meaning : what the table is.
+    columns : canonical name -> the names it has in this survey, first choice first.
+    citation : bibcodes or arXiv ids, separated by spaces.
+    units : canonical name -> unit of the survey's column where the table carries none; :data:`CANONICAL` else.
+    sentinels : canonical name -> numbers that mean "missing" in this survey.
+    limits : canonical name -> (lowest, highest) believable value; what lies outside is a fill value of this survey.
+    epoch : reference epoch of the positions, Julian years.
+    """
+
+    name: str
+    meaning: str
+    columns: Mapping[str, tuple[str, ...]]
+    citation: str
+    units: Mapping[str, str] = field(default_factory=dict)
+    sentinels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    epoch: float | None = None
+
+    def unit(self, canonical: str) -> str:
+        """Unit that a column without a unit has in this survey."""
+        return self.units.get(canonical, CANONICAL.get(canonical, ("", ""))[0])
+
+    def missing(self, canonical: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of the survey's own values (in its own unit) are fill values that mean "missing"."""
+        if values.dtype.kind != "f":
+            values = values.astype(float)
+        gone: np.ndarray[Any, np.dtype[np.bool_]]  # compared in the precision that the table has
+        gone = np.isin(values, np.asarray(self.sentinels.get(canonical, ()), dtype=values.dtype))
+        if canonical in self.limits:
+            low, high = self.limits[canonical]
+            gone |= (values < low) | (values > high)
+        return gone
+
+
+def _same(*names: str) -> dict[str, tuple[str, ...]]:
+    return {name: (name,) for name in names}
+
+
+_GAIA = _same(
+    *("source_id", "ra", "ra_error", "dec", "dec_error", "ref_epoch", "parallax", "parallax_error"),
+    *("pmra", "pmra_error", "pmdec", "pmdec_error", *_CORRELATIONS),
+    *("radial_velocity", "radial_velocity_error", "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag"),
+    *("bp_rp", "phot_bp_rp_excess_factor"),
+)
+_BANDS = {f"{band}_mag": (f"{band}_mean_psf_mag", f"{band}MeanPSFMag") for band in "grizy"}
+_BAND_ERRORS = {f"{band}_mag_error": (f"{band}_mean_psf_mag_error", f"{band}MeanPSFMagErr") for band in "grizy"}
+_PANSTARRS_FILL = dict.fromkeys((*_BANDS, *_BAND_ERRORS), (-999.0, 1e20))  # MAST writes -999, copies of it 1e20
+
+_ALL = (
+    Survey(
+        name="gaia_dr3",
+        meaning="Gaia DR3 gaia_source; DR4 where its names are the same",
+        columns={**_GAIA, "ruwe": ("ruwe",)},
+        citation="2016A&A...595A...1G 2023A&A...674A...1G",
+        epoch=2016.0,
+    ),
+    Survey(
+        name="gaia_dr2",
+        meaning="Gaia DR2 gaia_source",
+        columns={**_GAIA, "ruwe": ("ruwe",)},
+        citation="2016A&A...595A...1G 2018A&A...616A...1G",
+        epoch=2015.5,
+    ),
+    Survey(
+        name="panstarrs1",
+        meaning="Pan-STARRS1 mean PSF photometry, as at MAST or in the Gaia archive",
+        columns={
+            "source_id": ("obj_id", "objID"),
+            "ra": ("raMean", "ra"),
+            "dec": ("decMean", "dec"),
+            **_BANDS,
+            **_BAND_ERRORS,
+        },
+        citation="arXiv:1612.05560 2020ApJS..251....7F",
+        sentinels=_PANSTARRS_FILL,
+    ),
+    Survey(
+        name="gd1_tutorial",
+        meaning="GD-1 field in Gaia DR2 and Pan-STARRS1; pm_phi1 and pm_phi2 are corrected for the solar reflex",
+        columns={
+            **_same("source_id", "ra", "dec", "parallax", "pmra", "pmdec", "radial_velocity", "phi1", "phi2"),
+            "pm_phi1_cosphi2": ("pm_phi1",),
+            "pm_phi2": ("pm_phi2",),
+            "g_mag": ("g_mean_psf_mag",),
+            "i_mag": ("i_mean_psf_mag",),
+        },
+        citation="2018ApJ...863L..20P 2018A&A...616A...1G",
+        sentinels={"radial_velocity": (1e20,), "g_mag": (-999.0, 1e20), "i_mag": (-999.0, 1e20)},
+        epoch=2015.5,
+    ),
+    Survey(
+        name="streamfinder_dr3",
+        meaning="STREAMFINDER atlas: member stars of stellar streams in Gaia DR3; magnitudes corrected for extinction",
+        columns={
+            "source_id": ("source_id", "Gaia"),
+            "ra": ("RAdeg",),
+            "dec": ("DEdeg",),
+            "parallax": ("plx",),
+            "pmra": ("pmRA",),
+            "pmdec": ("pmDE",),
+            "phot_g_mean_mag": ("Gmag",),
+            "bp_rp": ("BP_RP", "BP-RP"),
+            "radial_velocity": ("VHel",),
+            "radial_velocity_error": ("e_VHel",),
+            "stream": ("stream_name",),
+        },
+        citation="2024ApJ...967...89I",
+        epoch=2016.0,
+    ),
+    Survey(
+        name="gd1_hectochelle",
+        meaning="GD-1 fields with MMT/Hectochelle; proper motions along the stream are corrected for the solar reflex",
+        columns={
+            **_same("source_id", "ra", "dec", "parallax", "parallax_error", "pmra", "pmra_error", "pmdec"),
+            **_same("pmdec_error", "phot_g_mean_mag", "bp_rp", "phi1", "phi2", "pm_phi1_cosphi2", "pm_phi2"),
+            **{f"{band}_mag": (band,) for band in "grizy"},
+            "radial_velocity": ("Vrad",),
+            "distance": ("Dist",),
+            "fe_h": ("FeH",),
+        },
+        citation="2020ApJ...892L..37B",
+        limits={f"{band}_mag": (-5.0, 29.0) for band in "grizy"},  # 30 minus the extinction where there is none
+        epoch=2015.5,
+    ),
+    Survey(
+        name="galstreams_tracks",
+        meaning="galstreams: tracks of the Milky Way's stellar streams",
+        columns={
+            **_same("stream", "ra", "dec", "distance", "radial_velocity"),
+            "pmra": ("pm_ra_cosdec",),
+            "pmdec": ("pm_dec",),
+        },
+        citation="2023MNRAS.520.5225M",
+        sentinels={"pmra": (0.0,), "pmdec": (0.0,), "radial_velocity": (0.0,), "distance": (0.0, 999.0)},
+        limits={"radial_velocity": (-998.0, 998.0)},  # 999 and 1000 where there is none, and polynomials run wild
+    ),
+)
+
+SURVEYS: Mapping[str, Survey] = {survey.name: survey for survey in _ALL}
+"""Short name -> survey."""
+
+
+def get_survey(name: str) -> Survey:
+    """The survey of that name.
+
+    Raises
+    ------
+    CatalogError
+        When there is none; the message lists those there are.
+    """
+    if name not in SURVEYS:
+        raise CatalogError(f"unknown survey {name!r}; the known ones are {', '.join(SURVEYS)}")
+    return SURVEYS[name]
+
+
+def identify(table: Any) -> list[tuple[str, int]]:
+    """Name the surveys that a table may come from.
+
+    A survey with names of its own is named only when the table has one of them, not for columns that many tables have;
+    and none whose epoch differs from the table's ``ref_epoch`` column.
+
+    Parameters
+    ----------
+    table : an astropy table, or anything else with ``colnames``.
+
+    Returns
+    -------
+    list of (survey name, number of its columns found in the table)
+        Most columns first; among equals, the share of the survey's columns found and then the order of SURVEYS.
+
+    Examples
+    --------
+    >>> from starloom.catalog.tables import read_table
+    >>> identify(read_table({"RAdeg": [1.0], "DEdeg": [2.0], "pmRA": [0.1], "pmDE": [0.2]}))
+    [('streamfinder_dr3', 4)]
+    """
+    names = set(table.colnames)
+    epoch = None
+    if "ref_epoch" in names and table["ref_epoch"].dtype.kind in "fi" and len(table):
+        column = table["ref_epoch"]
+        values = np.asarray(getattr(column, "value", column), dtype=float)
+        epoch = float(np.nanmedian(values)) if np.isfinite(values).any() else None
+    found = []
+    for survey in SURVEYS.values():
+        if epoch is not None and survey.epoch is not None and abs(epoch - survey.epoch) > 0.01:
+            continue
+        own = {native for name, natives in survey.columns.items() for native in natives if native != name}
+        if own and names.isdisjoint(own):
+            continue
+        count = sum(not names.isdisjoint(natives) for natives in survey.columns.values())
+        if count:
+            found.append((-count, -count / len(survey.columns), survey.name))
+    found.sort(key=lambda entry: entry[:2])
+    return [(name, -count) for count, _, name in found]

@@ -1,0 +1,1 @@
+"""What is learned with torch: layers, flows, training, checkpoints."""

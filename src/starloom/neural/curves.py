@@ -1,0 +1,144 @@
+"""Bounded functions of one coordinate, learned by an ensemble of small networks.
+
+Every quantity along a stream (track, width, weight) is a function of phi1 alone. The networks are therefore evaluated
+on a grid and read off between its nodes: their cost does not grow with the number of stars.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from starloom.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One output: its name, its open range, where it starts, and how smooth it is.
+
+    Parameters
+    ----------
+    name : what it is.
+    low, high : the range; a scaled logistic keeps the output inside.
+    start : the value before training (None: the middle).
+    scale : the change that is typical over ``length`` of the coordinate, in the output's unit; sets the roughness
+        penalty (see ``Curves.roughness``).
+    length : in the coordinate's unit.
+    constant : the output does not vary along the coordinate.
+    """
+
+    name: str
+    low: float
+    high: float
+    start: float | None = None
+    scale: float = 1.0
+    length: float = 10.0
+    constant: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError(f"curve {self.name!r}: low {self.low} is not below high {self.high}")
+        if self.start is not None and not self.low < self.start < self.high:
+            raise ConfigError(f"curve {self.name!r}: start {self.start} is outside ({self.low}, {self.high})")
+
+
+class Curves(nn.Module):
+    """An ensemble of multilayer perceptrons x -> curves, on a grid of x.
+
+    Linear-tanh layers as in arXiv:2311.16960 (appendix on networks), with every member of the ensemble in one batched
+    matrix product.
+
+    Parameters
+    ----------
+    curves : the outputs.
+    x_range : the ends of the coordinate.
+    members : how many networks.
+    generator : random numbers for the starting weights.
+    hidden, layers : units of a hidden layer, number of hidden layers.
+    nodes : grid nodes.
+    """
+
+    low: Tensor
+    span: Tensor
+    offset: Tensor
+    grid: Tensor
+
+    def __init__(
+        self,
+        curves: Sequence[Curve],
+        x_range: tuple[float, float],
+        members: int,
+        generator: torch.Generator,
+        *,
+        hidden: int = 32,
+        layers: int = 3,
+        nodes: int = 257,
+    ) -> None:
+        super().__init__()
+        self.curves = tuple(curves)
+        self.x_range = x_range
+        self.members = members
+        sizes = [1, *[hidden] * layers, len(self.curves)]
+        weights, biases = [], []
+        for place, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+            first, last = place == 0, place == layers
+            # the first layer spreads its tanh steps over the grid; the last starts near zero, so near ``start``
+            gain = 2.0 if first else 0.1 if last else 1.0
+            weight = torch.randn(members, fan_in, fan_out, generator=generator) * gain / math.sqrt(fan_in)
+            bias = torch.randn(members, 1, fan_out, generator=generator) if first else torch.zeros(members, 1, fan_out)
+            weights.append(nn.Parameter(weight))
+            biases.append(nn.Parameter(bias))
+        self.weights, self.biases = nn.ParameterList(weights), nn.ParameterList(biases)
+        low = torch.tensor([curve.low for curve in self.curves])
+        high = torch.tensor([curve.high for curve in self.curves])
+        start = torch.tensor([0.5 * (c.low + c.high) if c.start is None else c.start for c in self.curves])
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("span", high - low, persistent=False)
+        self.register_buffer("offset", torch.logit((start - low) / (high - low)), persistent=False)
+        self.register_buffer("grid", torch.linspace(*x_range, nodes), persistent=False)
+        self.constant = [place for place, curve in enumerate(self.curves) if curve.constant]
+
+    def forward(self) -> Tensor:
+        """The curves on the grid, shape (members, nodes, curves)."""
+        low, high = self.x_range
+        hidden = (2.0 * (self.grid - low) / (high - low) - 1.0)[None, :, None].expand(self.members, -1, -1)
+        last = len(self.weights) - 1
+        for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if place < last:
+                hidden = torch.tanh(hidden)
+        values = self.low + self.span * torch.sigmoid(hidden + self.offset)
+        if self.constant:
+            level = values[:, :, self.constant].mean(dim=1, keepdim=True).expand(-1, values.shape[1], -1)
+            values = values.index_copy(2, torch.tensor(self.constant), level)
+        return values
+
+    def places(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Where points x, shape (n,), lie on the grid: index of the node below and the fraction beyond it."""
+        low, high = self.x_range
+        place = ((x - low) / (high - low) * (len(self.grid) - 1)).clamp(0.0, len(self.grid) - 1.0)
+        index = place.long().clamp(max=len(self.grid) - 2)
+        return index, (place - index).to(self.grid.dtype)
+
+    def roughness(self, values: Tensor) -> Tensor:
+        """Negative log prior of smoothness, shape (members,).
+
+        Half the integral over dx / length of (y'' length^2 / scale)^2: a curve that bends by its ``scale`` over each
+        ``length`` pays about one half per length.
+        """
+        step = (self.x_range[1] - self.x_range[0]) / (values.shape[1] - 1)
+        second = (values[:, 2:] - 2.0 * values[:, 1:-1] + values[:, :-2]) / step**2
+        length = torch.tensor([curve.length for curve in self.curves])
+        scale = torch.tensor([curve.scale for curve in self.curves])
+        return 0.5 * (((second * length**2 / scale) ** 2) * (step / length)).sum(dim=(1, 2))
+
+
+def read_off(values: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
+    """Curves at points: (members, nodes, curves) and the places of n points -> (members, n, curves)."""
+    index, part = places
+    return torch.lerp(values[:, index], values[:, index + 1], part[None, :, None])

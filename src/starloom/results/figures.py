@@ -1,0 +1,187 @@
+"""Figures as data: what a study wants drawn, without drawing it.
+
+A study declares panels and layers; ``report`` draws them (matplotlib for the figures, Bokeh for the explorer). So no
+study imports a plotting library, and every figure of every study looks and reads alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from starloom.errors import ConfigError
+
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    if hasattr(values, "mask") and hasattr(values, "filled"):  # masked arrays and columns: missing is NaN from here on
+        values = values.astype(np.float64).filled(np.nan)
+    return np.atleast_1d(np.asarray(values, dtype=np.float64))
+
+
+def _same_length(what: str, /, **columns: ArrayLike | None) -> None:
+    shapes = {name: np.shape(values) for name, values in columns.items() if values is not None}
+    if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+        raise ConfigError(f"{what}: shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+
+
+class Layer:
+    """Something drawn in a panel."""
+
+
+@dataclass
+class Points(Layer):
+    """Points at (x, y), each shape (n,); ``color`` colors them by value, with a color bar named ``color_label``.
+
+    ``x_error`` and ``y_error`` (n,) draw bars. ``role`` sets how they look: "data" (small, dark), "faint" (background
+    stars), "highlight" (members), "reference" (open markers: somebody else's points).
+    """
+
+    x: ArrayLike
+    y: ArrayLike
+    label: str = ""
+    color: ArrayLike | None = None
+    color_label: str = ""
+    color_range: tuple[float, float] | None = None
+    x_error: ArrayLike | None = None
+    y_error: ArrayLike | None = None
+    role: Literal["data", "faint", "highlight", "reference"] = "data"
+
+    def __post_init__(self) -> None:
+        self.x, self.y = _numbers(self.x), _numbers(self.y)
+        self.color = None if self.color is None else _numbers(self.color)
+        _same_length(f"points {self.label!r}", x=self.x, y=self.y, color=self.color)
+
+
+@dataclass
+class Line(Layer):
+    """A line through (x, y), each shape (n,); NaN breaks it. ``role`` "model" is solid, "reference" dashed."""
+
+    x: ArrayLike
+    y: ArrayLike
+    label: str = ""
+    role: Literal["model", "reference"] = "model"
+
+    def __post_init__(self) -> None:
+        self.x, self.y = _numbers(self.x), _numbers(self.y)
+        _same_length(f"line {self.label!r}", x=self.x, y=self.y)
+
+
+@dataclass
+class Band(Layer):
+    """A shaded band between ``low`` and ``high`` along x, each shape (n,)."""
+
+    x: ArrayLike
+    low: ArrayLike
+    high: ArrayLike
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        self.x, self.low, self.high = _numbers(self.x), _numbers(self.low), _numbers(self.high)
+        _same_length(f"band {self.label!r}", x=self.x, low=self.low, high=self.high)
+
+
+@dataclass
+class Steps(Layer):
+    """A histogram: ``values`` (n,) between ``edges`` (n + 1,), with optional ``error`` (n,)."""
+
+    edges: ArrayLike
+    values: ArrayLike
+    label: str = ""
+    error: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        self.edges, self.values = _numbers(self.edges), _numbers(self.values)
+        self.error = None if self.error is None else _numbers(self.error)
+        _same_length(f"steps {self.label!r}", edges=self.edges[1:], values=self.values, error=self.error)
+
+
+@dataclass
+class Span(Layer):
+    """A shaded stretch of the x axis, such as a region that is not scored."""
+
+    low: float
+    high: float
+    label: str = ""
+
+
+@dataclass
+class Panel:
+    """One set of axes. Labels carry the units, in brackets."""
+
+    layers: Sequence[Layer]
+    x_label: str
+    y_label: str
+    title: str = ""
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    invert_x: bool = False
+    invert_y: bool = False
+    y_log: bool = False
+    equal: bool = False
+
+
+@dataclass
+class Figure:
+    """A figure: panels in ``columns`` columns, a file name and a caption that stands without the text."""
+
+    name: str
+    caption: str
+    panels: Sequence[Panel]
+    columns: int = 1
+    share_x: bool = False
+    panel_size: tuple[float, float] = (8.0, 2.8)
+
+    def __post_init__(self) -> None:
+        if not FILE_NAME.fullmatch(self.name):
+            raise ConfigError(f"a figure's name becomes a file name: letters, digits, '_', '-', '.', not {self.name!r}")
+        if not self.panels or self.columns < 1:
+            raise ConfigError(f"figure {self.name}: at least one panel and one column, please")
+
+
+@dataclass
+class View:
+    """One linked panel of the explorer: two columns of its table."""
+
+    x: str
+    y: str
+    x_label: str
+    y_label: str
+    title: str = ""
+    invert_y: bool = False
+
+
+@dataclass
+class Explorer:
+    """Linked panels over one table, with a slider on a probability column.
+
+    With an odd number of views the first one takes the whole width.
+
+    Parameters
+    ----------
+    columns : name -> values, each shape (n,); all the views' columns, ``probability`` and the ``hover`` columns. NaN is
+        allowed: such a row is left out of the panels that need the value.
+    probability : the column in [0, 1] that the slider cuts on and that colors the points.
+    views : the panels.
+    hover : column -> label, shown when the pointer rests on a point.
+    """
+
+    columns: Mapping[str, ArrayLike]
+    probability: str
+    views: Sequence[View]
+    probability_label: str = "membership probability"
+    hover: Mapping[str, str] = field(default_factory=dict)
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        needed = {self.probability, *self.hover} | {name for view in self.views for name in (view.x, view.y)}
+        missing = needed - set(self.columns)
+        if missing:
+            raise ConfigError(f"explorer columns missing: {', '.join(sorted(missing))}")
+        _same_length("explorer", **self.columns)

@@ -1,0 +1,1 @@
+"""Densities, ranks, intervals and scores."""

@@ -1,0 +1,1 @@
+"""What single stars are: isochrones, photometry, mass functions, extinction."""

@@ -1,0 +1,73 @@
+"""How much dust dims each band: extinction per unit reddening."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from starloom.errors import ConfigError
+
+COEFFICIENTS = {
+    "ps1_g": 3.518,
+    "ps1_r": 2.617,
+    "ps1_i": 1.971,
+    "ps1_z": 1.549,
+    "ps1_y": 1.263,
+    "2mass_j": 0.7927,
+    "2mass_h": 0.4690,
+    "2mass_ks": 0.3026,
+}
+"""A_band / E for the reddening unit of the Bayestar19 dust map (2019ApJ...887...93G, table 1).
+
+arXiv:2311.16960 takes g, r, i, z, y from the same table; its g is printed 3.158, two digits exchanged.
+"""
+
+
+def extinction_coefficient(band: str) -> float:
+    """A_band / E(B-V) of a band, in mag per mag of Bayestar19 reddening.
+
+    Raises
+    ------
+    ConfigError
+        When no coefficient is known for the band.
+
+    Examples
+    --------
+    >>> extinction_coefficient("ps1_r")
+    2.617
+    """
+    if band not in COEFFICIENTS:
+        raise ConfigError(f"no extinction coefficient is known for {band!r}; there are: {', '.join(COEFFICIENTS)}")
+    return COEFFICIENTS[band]
+
+
+def deredden(magnitudes: ArrayLike, band: str, ebv: ArrayLike) -> NDArray[np.float64]:
+    """Magnitudes corrected for dust.
+
+    Parameters
+    ----------
+    magnitudes : observed magnitudes (n,).
+    band : name of the band, such as ``ps1_g``.
+    ebv : reddening E(B-V) in mag in the unit of Bayestar19, (n,) or one number; NaN gives NaN.
+
+    Returns
+    -------
+    magnitudes : shape (n,), in mag.
+
+    Raises
+    ------
+    ConfigError
+        When the band has no coefficient, the lengths differ, or a reddening is infinite.
+
+    Examples
+    --------
+    >>> deredden([20.0], "ps1_r", 0.1)
+    array([19.7383])
+    """
+    coefficient = extinction_coefficient(band)
+    observed, reddening = np.asarray(magnitudes, dtype=np.float64), np.asarray(ebv, dtype=np.float64)
+    if reddening.ndim and reddening.shape != observed.shape:
+        raise ConfigError(f"E(B-V) has the shape {reddening.shape}, the magnitudes have {observed.shape}")
+    if np.isinf(reddening).any():
+        raise ConfigError("an E(B-V) is infinite; write NaN where the reddening is not known")
+    return np.asarray(observed - coefficient * reddening)

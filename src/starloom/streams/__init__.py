@@ -1,0 +1,1 @@
+"""Stellar streams: membership, tracks, mocks."""

@@ -1,0 +1,184 @@
+"""What a user says of a stream: its frame, the window of the selection, its components, guides and photometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from starloom.errors import ConfigError
+
+PM = ("pm_phi1_cosphi2", "pm_phi2")
+SCALARS = {"parallax": "mas", "radial_velocity": "km/s"}
+
+
+def _range(name: str, pair: tuple[float, float]) -> None:
+    if len(pair) != 2 or not np.isfinite(pair).all() or not pair[0] < pair[1]:
+        raise ConfigError(f"{name} must be a pair (low, high) with low < high, got {pair}")
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """How one coordinate of a stream may look.
+
+    Parameters
+    ----------
+    window : range of the selection; a density is normalised over it. For the proper motions the range of the mean.
+    width : range of the stream's own one-sigma width, in the coordinate's unit (total width where no errors are given).
+    constant_width : the width does not vary along the stream (sensible where it is mostly measurement error).
+    scale, length : the mean bends by about ``scale`` over ``length`` degrees of phi1 (smoothness prior).
+    """
+
+    window: tuple[float, float]
+    width: tuple[float, float]
+    constant_width: bool = False
+    scale: float = 1.0
+    length: float = 15.0
+
+    def __post_init__(self) -> None:
+        _range("the window of a coordinate", self.window)
+        _range("the width of a coordinate", self.width)
+        if self.width[0] <= 0:
+            raise ConfigError(f"the width of a coordinate must be positive, got {self.width}")
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Where a component's mean is known to pass: a prior on the training objective, never on the memberships.
+
+    The penalty is ``strength`` times the squared excess of the mean beyond value +- half_width (arXiv:2311.16960,
+    "control regions").
+
+    Parameters
+    ----------
+    coordinate : "phi2", "pm_phi1_cosphi2", ...
+    phi1, value, half_width : shape (n,) each; one half width may serve all points.
+    """
+
+    coordinate: str
+    phi1: tuple[float, ...]
+    value: tuple[float, ...]
+    half_width: tuple[float, ...]
+    strength: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if len(self.half_width) == 1:
+            object.__setattr__(self, "half_width", self.half_width * len(self.phi1))
+        if not len(self.phi1) == len(self.value) == len(self.half_width) or not self.phi1:
+            raise ConfigError(f"guide on {self.coordinate}: phi1, value and half_width differ in length, or are empty")
+        if not np.isfinite([self.phi1, self.value, self.half_width]).all() or min(self.half_width) < 0:
+            raise ConfigError(f"guide on {self.coordinate}: finite values and non-negative half widths are needed")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A thin structure along phi1: the stream, a spur.
+
+    Parameters
+    ----------
+    name : column prefix in the results.
+    phi1 : where it may exist (None: everywhere in the window).
+    start : mean of a coordinate before training, by name (default: the middle of its window; phi2: 0).
+    start_fraction : its share of the stars before training. Not tiny: a fit that starts at zero stays there.
+    guides : see Guide.
+    """
+
+    name: str = "stream"
+    phi1: tuple[float, float] | None = None
+    start: Mapping[str, float] = field(default_factory=dict)
+    start_fraction: float = 0.1
+    guides: tuple[Guide, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.phi1 is not None:
+            _range(f"phi1 of component {self.name!r}", self.phi1)
+        if not 0 < self.start_fraction < 0.9:
+            raise ConfigError(f"start_fraction of {self.name!r} must lie in (0, 0.9), got {self.start_fraction}")
+
+
+@dataclass(frozen=True)
+class ProperMotionWindow:
+    """The selection in proper motion: a convex polygon.
+
+    Parameters
+    ----------
+    vertices : (n, 2) in mas/yr.
+    system : "icrs": (pmra, pmdec), so that in the stream's frame the polygon turns from star to star; "stream":
+        (pm_phi1_cosphi2, pm_phi2) as the model sees them.
+    """
+
+    vertices: tuple[tuple[float, float], ...]
+    system: Literal["icrs", "stream"] = "stream"
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """The stream as a single stellar population along an isochrone.
+
+    Parameters
+    ----------
+    bands : magnitude columns of the table, such as ("g_mag", "i_mag"); at least two.
+    isochrone : absolute magnitudes along it from faint to bright, one row a point, shape (n, bands).
+    magnitude : range of the first band in the selection.
+    colors : range of each successive color (band[k] - band[k + 1]).
+    distance_modulus : range (mag); its mean is a function of phi1.
+    scatter : width of the isochrone in each band (mag), beyond the measurement errors.
+    errors : error of a magnitude m where the table gives none: (floor, error at the reference, reference magnitude),
+        error = hypot(floor, error * 10^(0.3 (m - reference))).
+    weights : expected share of the stream's stars on each stretch between two points, shape (n - 1,), for example of a
+        mass function; None: equal shares a unit of arc length.
+    bins : pieces of the luminosity function, whose shares are learned (1: the weights as given).
+    """
+
+    bands: tuple[str, ...]
+    isochrone: tuple[tuple[float, ...], ...]
+    magnitude: tuple[float, float]
+    colors: tuple[tuple[float, float], ...]
+    distance_modulus: tuple[float, float]
+    scatter: float = 0.05
+    errors: tuple[float, float, float] = (0.015, 0.05, 20.5)
+    weights: tuple[float, ...] | None = None
+    bins: int = 12
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.isochrone, dtype=float)
+        if len(self.bands) < 2 or len(self.colors) != len(self.bands) - 1:
+            raise ConfigError(
+                "photometry needs at least two bands and one color range for each pair of successive bands"
+            )
+        if points.ndim != 2 or points.shape[1] != len(self.bands) or len(points) < 3 or not np.isfinite(points).all():
+            raise ConfigError(
+                f"the isochrone must be finite with shape (n >= 3, {len(self.bands)}), got {points.shape}"
+            )
+        for name, pair in (("magnitude", self.magnitude), ("distance_modulus", self.distance_modulus)):
+            _range(name, pair)
+        for pair in self.colors:
+            _range("colors", pair)
+        if self.weights is not None and len(self.weights) != len(points) - 1:
+            raise ConfigError(f"weights needs {len(points) - 1} values, one a stretch of the isochrone")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the fit is made.
+
+    Parameters
+    ----------
+    members : networks in the ensemble; the first fits all stars alike, the others a Bayesian bootstrap of them.
+    steps, learning_rate : of the mixture.
+    background_epochs : of the background's flows.
+    hidden, layers : size of the networks.
+    """
+
+    members: int = 8
+    steps: int = 400
+    learning_rate: float = 5e-3
+    background_epochs: int = 40
+    hidden: int = 32
+    layers: int = 3
+
+    def __post_init__(self) -> None:
+        if self.members < 2 or min(self.steps, self.background_epochs, self.hidden, self.layers) < 1:
+            raise ConfigError("training needs at least two members and positive steps, epochs and sizes")

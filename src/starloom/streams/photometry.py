@@ -1,0 +1,127 @@
+"""The stream's photometric density: one stellar population along an isochrone, at the distance of its place.
+
+p(m | modulus) = sum over the stretches s of the isochrone of share_s * (density of m for stars spread evenly along s).
+A stretch is a straight line in magnitudes, so its integral with the Gaussian errors is exact: one error function along
+the line times a Gaussian across it (arXiv:2311.16960, section 2.6, does a Riemann sum instead).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from starloom.stats.truncated import normal_cdf
+from starloom.streams.configuration import Photometry
+from starloom.streams.stars import tensor
+
+_CHUNK = 2000
+_TINY = 1e-30
+
+
+def segment_density(magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tensor, scatter: float) -> Tensor:
+    """Density in magnitude space of stars spread evenly along straight segments, with Gaussian errors.
+
+    Parameters
+    ----------
+    magnitudes, errors : (n, bands) mag.
+    start, end : ends of the segments, (..., bands) mag.
+    scatter : extra width in each band (mag), added in quadrature.
+
+    Returns
+    -------
+    shape (n, ...), unit mag^-bands.
+    """
+    extra = (None,) * (start.ndim - 1)
+    sigma = torch.sqrt(errors**2 + scatter**2)[(slice(None), *extra)]
+    from_star = (start - magnitudes[(slice(None), *extra)]) / sigma
+    along = (end - start) / sigma
+    length = torch.sqrt((along**2).sum(-1)).clamp_min(1e-6)
+    nearest = (from_star * along).sum(-1) / length
+    across = ((from_star**2).sum(-1) - nearest**2).clamp_min(0.0)
+    bands = magnitudes.shape[1]
+    gauss = torch.exp(-0.5 * across) * (2 * math.pi) ** (-0.5 * (bands - 1))
+    along_density = (normal_cdf(nearest + length) - normal_cdf(nearest)) / (length * sigma.prod(-1))
+    density: Tensor = gauss * along_density
+    return density
+
+
+class IsochroneTable:
+    """Photometric densities of stars on a grid of distance moduli, one column a piece of the luminosity function.
+
+    Parameters
+    ----------
+    photometry : the model.
+    magnitudes, errors : of the stars with photometry, (n, bands) mag.
+    nodes : grid of the distance modulus.
+    """
+
+    def __init__(self, photometry: Photometry, magnitudes: Tensor, errors: Tensor, nodes: int = 41) -> None:
+        self.low, self.high = photometry.distance_modulus
+        self.nodes = nodes
+        points = tensor(photometry.isochrone)
+        share, piece = _shares(photometry)
+        moduli = torch.linspace(self.low, self.high, nodes)
+        start, end = points[:-1] + moduli[:, None, None], points[1:] + moduli[:, None, None]
+        combine = torch.zeros(len(share), photometry.bins)
+        combine[torch.arange(len(share)), torch.as_tensor(piece)] = tensor(share)
+        densities = [
+            segment_density(m, e, start, end, photometry.scatter) @ combine
+            for m, e in zip(torch.split(magnitudes, _CHUNK), torch.split(errors, _CHUNK), strict=True)
+        ]
+        self.density = torch.cat(densities) if densities else torch.zeros(0, nodes, photometry.bins)
+        self.seen = _fraction_in_window(start[..., 0], end[..., 0], photometry.magnitude) @ combine
+
+    def log_density(self, modulus: Tensor, log_shares: Tensor) -> Tensor:
+        """Log density of each star at its place's distance modulus.
+
+        Parameters
+        ----------
+        modulus : (members, n) mag.
+        log_shares : log of each piece's share of the stream's stars, (members, bins).
+
+        Returns
+        -------
+        (members, n), normalised over the window of the first band.
+        """
+        place = ((modulus - self.low) / (self.high - self.low) * (self.nodes - 1)).clamp(0.0, self.nodes - 1.0)
+        index = place.detach().long().clamp(max=self.nodes - 2)
+        part = (place - index)[..., None]
+        star = torch.arange(self.density.shape[0])
+        density = torch.lerp(self.density[star, index], self.density[star, index + 1], part)
+        inside = torch.lerp(self.seen[index], self.seen[index + 1], part)
+        shares = log_shares.exp()[:, None, :]
+        total, window = (density * shares).sum(-1), (inside * shares).sum(-1)
+        return torch.log(total.clamp_min(_TINY)) - torch.log(window.clamp_min(1e-6))
+
+
+def _shares(photometry: Photometry) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each stretch within its piece of the luminosity function, and the piece it belongs to."""
+    points = np.asarray(photometry.isochrone, dtype=float)
+    arc = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    weight = arc if photometry.weights is None else np.asarray(photometry.weights, dtype=float)
+    middle = np.cumsum(arc) - 0.5 * arc
+    piece = np.minimum((middle / arc.sum() * photometry.bins).astype(int), photometry.bins - 1)
+    total = np.bincount(piece, weight, minlength=photometry.bins)
+    return weight / np.where(total[piece] > 0, total[piece], 1.0), piece
+
+
+def start_shares(photometry: Photometry) -> np.ndarray:
+    """Log shares of the pieces before training, shape (bins,)."""
+    points = np.asarray(photometry.isochrone, dtype=float)
+    arc = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    weight = arc if photometry.weights is None else np.asarray(photometry.weights, dtype=float)
+    _, piece = _shares(photometry)
+    total = np.bincount(piece, weight, minlength=photometry.bins)
+    shares: np.ndarray = np.log(np.maximum(total / total.sum(), 1e-4))
+    return shares
+
+
+def _fraction_in_window(start: Tensor, end: Tensor, window: tuple[float, float]) -> Tensor:
+    """Part of each segment whose first band lies in the window, shape of ``start``."""
+    low, high = torch.minimum(start, end), torch.maximum(start, end)
+    overlap = (high.clamp(*window) - low.clamp(*window)) / (high - low).clamp_min(1e-6)
+    inside = ((low >= window[0]) & (high <= window[1])).to(start.dtype)
+    return torch.where(high - low < 1e-6, inside, overlap)

@@ -1,0 +1,26 @@
+"""The columns that stream membership needs and can use (light: read by ``starloom describe``)."""
+
+from __future__ import annotations
+
+from starloom.catalog.schema import Column, Schema
+
+SCHEMA = Schema(
+    name="stream membership",
+    meaning="stars around a stellar stream",
+    columns=(
+        Column("source_id", "", "identifier of the star", kind="integer"),
+        Column("ra", "deg", "right ascension, ICRS", required=True),
+        Column("dec", "deg", "declination, ICRS", required=True),
+        Column("pmra", "mas/yr", "proper motion in right ascension times cos(dec)"),
+        Column("pmra_error", "mas/yr", "its error"),
+        Column("pmdec", "mas/yr", "proper motion in declination"),
+        Column("pmdec_error", "mas/yr", "its error"),
+        Column("pmra_pmdec_corr", "", "correlation of the two"),
+        Column("parallax", "mas", "parallax"),
+        Column("parallax_error", "mas", "its error"),
+        Column("radial_velocity", "km/s", "line-of-sight velocity"),
+        Column("radial_velocity_error", "km/s", "its error"),
+        *(Column(f"{band}_mag", "mag", f"{band} magnitude") for band in "grizy"),
+        *(Column(f"{band}_mag_error", "mag", f"error of the {band} magnitude") for band in "grizy"),
+    ),
+)

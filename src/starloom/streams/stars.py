@@ -1,0 +1,198 @@
+"""A table of stars made ready for the density model: coordinates of the stream's frame, masks, reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from starloom.catalog.schema import plain
+from starloom.dynamics.stream_frames import StreamFrame
+from starloom.errors import MissingColumnError
+from starloom.stats.windows import ConvexPolygon
+from starloom.streams.configuration import Photometry
+from starloom.streams.schema import SCHEMA
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from starloom.streams.membership import StreamModel
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+FLOAT = torch.float32
+
+
+@dataclass
+class Stars:
+    """The used rows of a table as tensors; n of them.
+
+    Attributes
+    ----------
+    rows : indices of the used rows in the table, shape (n,).
+    reasons : shape (rows of the table,), empty for a used row.
+    phi1, phi2 : deg.
+    pm, pm_covariance : in the stream's frame, solar reflex removed where the model says so; (n, 2) and (n, 3) as
+        xx, xy, yy. ``pm_seen`` masks missing ones.
+    turn, reflex : pm = turn @ (pmra, pmdec) - reflex.
+    scalars, scalar_errors, scalar_seen : name -> (n,) for parallax and radial velocity.
+    magnitudes, magnitude_errors : (n, bands); ``photometry_seen`` masks stars that lack a band.
+    """
+
+    rows: NDArray[np.int64]
+    reasons: NDArray[np.str_]
+    phi1: Array
+    phi2: Tensor
+    pm: Tensor
+    pm_covariance: Tensor
+    pm_seen: Tensor
+    turn: Tensor
+    reflex: Tensor
+    scalars: dict[str, Tensor]
+    scalar_errors: dict[str, Tensor]
+    scalar_seen: dict[str, Tensor]
+    magnitudes: Tensor | None
+    magnitude_errors: Tensor | None
+    photometry_seen: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any proper motion comes with a measurement error."""
+        return bool((self.pm_covariance[:, 0] > 0).any())
+
+    def features_used(self) -> NDArray[np.int64]:
+        """How many measured numbers each star was judged by (phi2 always)."""
+        count = torch.ones(len(self), dtype=torch.int64) + 2 * self.pm_seen.long()
+        for seen in self.scalar_seen.values():
+            count = count + seen.long()
+        if self.magnitudes is not None:
+            count = count + self.magnitudes.shape[1] * self.photometry_seen.long()
+        return count.numpy()
+
+
+def tensor(values: Any) -> Tensor:
+    """A float32 tensor."""
+    return torch.as_tensor(np.asarray(values), dtype=FLOAT)
+
+
+def optional(table: QTable, name: str) -> Array:
+    """A canonical column as float64, or NaN throughout where the table lacks it; shape (rows,)."""
+    return plain(table, name) if name in table.colnames else np.full(len(table), np.nan)
+
+
+def sky_in_frame(table: QTable, frame: StreamFrame) -> tuple[Array, Array]:
+    """phi1, phi2 (deg) of a table with ra, dec."""
+    return frame.to_frame(plain(table, "ra"), plain(table, "dec"))
+
+
+def prepare(model: StreamModel, table: QTable) -> Stars:
+    """Turn a table into Stars; rows outside the model's window or without a position get a reason instead."""
+    applied = SCHEMA.apply(table)
+    frame = model.stream_frame
+    phi1, phi2 = sky_in_frame(applied, frame)
+    reasons = np.zeros(len(applied), dtype="U60")
+
+    def refuse(where: Mask, reason: str) -> None:
+        reasons[where & (reasons == "")] = reason
+
+    refuse(~np.isfinite(phi1) | ~np.isfinite(phi2), "no position")
+    with np.errstate(invalid="ignore"):
+        refuse((phi1 < model.phi1[0]) | (phi1 > model.phi1[1]), "outside the phi1 window")
+        refuse((phi2 < model.phi2[0]) | (phi2 > model.phi2[1]), "outside the phi2 window")
+    ra, dec = plain(applied, "ra"), plain(applied, "dec")
+    safe = np.isfinite(ra) & np.isfinite(dec)
+    turn = frame.turn(np.where(safe, ra, 0.0), np.where(safe, dec, 0.0))
+    reflex = np.zeros((len(applied), 2))
+    if model.reflex_distance is not None:
+        distance = np.full(len(applied), model.reflex_distance)
+        reflex = frame.reflex(np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0), distance, model.galactic_frame)
+    pm_icrs = np.stack([optional(applied, "pmra"), optional(applied, "pmdec")], axis=1)
+    pm_seen: Mask = np.logical_and.reduce(np.isfinite(pm_icrs), axis=1)
+    if not pm_seen.any() and "pmra" not in applied.colnames:
+        raise MissingColumnError("stream membership needs proper motions: columns pmra and pmdec (mas/yr) are missing")
+    pm: Array = (turn @ np.where(pm_seen[:, None], pm_icrs, 0.0)[..., None])[..., 0] - reflex
+    polygon, icrs = model.polygon, model.proper_motion.system == "icrs"
+    inside = _inside(polygon, pm_icrs if icrs else pm)
+    refuse(pm_seen & ~inside, "outside the proper-motion window")
+    covariance = _turned_covariance(applied, turn)
+    refuse(pm_seen & ~np.isfinite(covariance).all(axis=1), "proper-motion covariance not valid")
+
+    scalars, errors, seen = {}, {}, {}
+    for name, coordinate in model.scalars.items():
+        value, error = optional(applied, name), optional(applied, f"{name}_error")
+        here = np.isfinite(value)
+        with np.errstate(invalid="ignore"):
+            refuse(
+                here & ((value < coordinate.window[0]) | (value > coordinate.window[1])), f"outside the {name} window"
+            )
+            refuse(here & (error < 0), f"negative {name} error")
+        scalars[name], errors[name], seen[name] = np.where(here, value, 0.0), np.nan_to_num(error), here
+
+    magnitudes = magnitude_errors = None
+    photometry_seen = np.zeros(len(applied), dtype=bool)
+    if model.photometry is not None:
+        magnitudes, magnitude_errors, photometry_seen, outside = _photometry(applied, model.photometry)
+        refuse(outside, "outside the photometric window")
+
+    rows = np.flatnonzero(reasons == "")
+    chosen = None if magnitudes is None else tensor(magnitudes[rows])
+    chosen_errors = None if magnitude_errors is None else tensor(magnitude_errors[rows])
+    return Stars(
+        rows=rows,
+        reasons=reasons,
+        phi1=phi1[rows],
+        phi2=tensor(phi2[rows]),
+        pm=tensor(pm[rows]),
+        pm_covariance=tensor(covariance[rows]),
+        pm_seen=torch.as_tensor(pm_seen[rows]),
+        turn=tensor(turn[rows]),
+        reflex=tensor(reflex[rows]),
+        scalars={name: tensor(value[rows]) for name, value in scalars.items()},
+        scalar_errors={name: tensor(value[rows]) for name, value in errors.items()},
+        scalar_seen={name: torch.as_tensor(value[rows]) for name, value in seen.items()},
+        magnitudes=chosen,
+        magnitude_errors=chosen_errors,
+        photometry_seen=torch.as_tensor(photometry_seen[rows]),
+    )
+
+
+def _inside(polygon: ConvexPolygon, pm: Array) -> Mask:
+    with np.errstate(invalid="ignore"):
+        return polygon.contains(pm[:, 0], pm[:, 1])
+
+
+def _turned_covariance(table: QTable, turn: Array) -> Array:
+    """Proper-motion covariance in the stream's frame as xx, xy, yy (0 where no error is given), shape (n, 3)."""
+    if "pmra_error" not in table.colnames or "pmdec_error" not in table.colnames:
+        return np.zeros((len(table), 3))
+    a, b = plain(table, "pmra_error"), plain(table, "pmdec_error")
+    rho = np.nan_to_num(optional(table, "pmra_pmdec_corr"))
+    covariance = np.empty((len(table), 2, 2))
+    covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
+    covariance[:, 0, 1] = covariance[:, 1, 0] = rho * a * b
+    covariance[(np.abs(rho) >= 1) | (a < 0) | (b < 0)] = np.nan
+    turned = turn @ covariance @ np.swapaxes(turn, 1, 2)
+    return np.stack([turned[:, 0, 0], turned[:, 0, 1], turned[:, 1, 1]], axis=1)
+
+
+def _photometry(table: QTable, photometry: Photometry) -> tuple[Array, Array, Mask, Mask]:
+    magnitudes = np.stack([optional(table, band) for band in photometry.bands], axis=1)
+    seen: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=1)
+    floor, error, reference = photometry.errors
+    with np.errstate(over="ignore"):
+        modelled = np.hypot(floor, error * 10 ** (0.3 * (np.clip(magnitudes, 0, 40) - reference)))
+    given = np.stack([optional(table, f"{band}_error") for band in photometry.bands], axis=1)
+    errors = np.where(np.isfinite(given) & (given >= 0), given, modelled)
+    with np.errstate(invalid="ignore"):
+        outside = (magnitudes[:, 0] < photometry.magnitude[0]) | (magnitudes[:, 0] > photometry.magnitude[1])
+        for place, (low, high) in enumerate(photometry.colors):
+            color = magnitudes[:, place] - magnitudes[:, place + 1]
+            outside |= (color < low) | (color > high)
+    return np.where(seen[:, None], magnitudes, 0.0), np.where(seen[:, None], errors, 1.0), seen, outside & seen

@@ -1,0 +1,1 @@
+"""One file a paper: configuration, steps, published numbers."""

@@ -1,0 +1,42 @@
+"""The studies by name. A study's module is imported when it is asked for, not before."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from starloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from starloom.catalog.schema import Schema
+    from starloom.studies.study import Study
+
+STUDIES = {"gd1-stream": "starloom.studies.gd1_stream"}
+
+
+def names() -> list[str]:
+    """The names of all studies."""
+    return sorted(STUDIES)
+
+
+def get(name: str) -> Study:
+    """The study of that name.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, with the closest known one.
+    """
+    if name not in STUDIES:
+        closest = difflib.get_close_matches(name, STUDIES, n=1, cutoff=0.4)
+        hint = f"did you mean {closest[0]!r}? " if closest else ""
+        raise ConfigError(f"no study is called {name!r}; {hint}known: {', '.join(names())}")
+    study: Study = import_module(STUDIES[name]).STUDY
+    return study
+
+
+def model_schemas() -> dict[str, Schema]:
+    """The columns each study's model needs, by study name."""
+    found = {name: get(name).schema for name in names()}
+    return {name: schema for name, schema in found.items() if schema is not None}

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from starloom.errors import OutputError
+from starloom.report.figures import _text, draw
+from starloom.results.figures import Band, Figure, Line, Panel, Points, Span, Steps
+
+NOTHING = np.array([])
+BAD = np.array([np.nan, np.inf, -np.inf])
+
+
+def every_layer(values):
+    x = np.arange(len(values), dtype=float)
+    return [
+        Points(x, values, "data"),
+        Points(x, values, "faint", role="faint"),
+        Points(x, values, "members", role="highlight", x_error=x, y_error=x),
+        Points(x, values, "other", role="reference"),
+        Points(x, values, color=values, color_label="P"),
+        Points(x, values, color=values, color_label="P", color_range=(0.0, 1.0), role="reference"),
+        Line(x, values, "model"),
+        Line(x, values, "theirs", role="reference"),
+        Band(x, values, values, "band"),
+        Steps(np.arange(len(values) + 1), values, "steps", error=np.abs(values)),
+        Steps(np.arange(len(values) + 1), values, "steps"),
+        Span(0.0, 1.0, "not scored"),
+    ]
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [NOTHING, BAD, np.array([0.0]), np.array([-1.0, 0.0, 5.0])], ids=str)
+def test_every_layer_is_drawn_whatever_its_values(tmp_path, values, log):
+    panel = Panel(every_layer(values), "x [deg]", "y", title="A title", y_log=log, invert_x=True, invert_y=True)
+    for path in draw(Figure("all", "", [panel], panel_size=(4.0, 2.5)), tmp_path):
+        assert path.stat().st_size > 1000
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def test_what_is_drawn_follows_the_data_and_the_same_data_look_the_same(tmp_path):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 200))
+
+    def image(values, **more):
+        png, _ = draw(Figure("one", "", [Panel([Points(x, values, **more)], "x", "y")]), tmp_path)
+        return pixels(png)
+
+    first = image(y)
+    np.testing.assert_array_equal(first, image(y))
+    assert (first != image(-y)).any()
+    assert first.shape == (round(2.8 * 170), 8 * 170, 3)
+    colored = image(y, color=np.abs(y), color_label="P")
+    assert (np.ptp(colored, axis=-1) > 60).sum() > (np.ptp(first, axis=-1) > 60).sum(), "a color bar brings color"
+
+
+def test_inverted_and_fixed_axes(tmp_path):
+    from starloom.report.figures import _compose
+
+    panel = Panel([Points([0, 1], [0, 1])], "x", "y", x_range=(0, 2), y_range=(5, 9), invert_y=True)
+    axes = _compose(Figure("one", "", [panel])).axes[0]
+    assert axes.get_xlim() == (0, 2)
+    assert axes.get_ylim() == (9, 5)
+    assert axes.get_legend() is None, "no label, no legend"
+    labeled = _compose(Figure("one", "", [Panel([Line([0, 1], [0, 1], "a"), Line([0, 1], [1, 0], "a")], "x", "y")]))
+    assert [text.get_text() for text in labeled.axes[0].get_legend().get_texts()] == ["a"]
+
+
+@pytest.mark.parametrize(("share_x", "bars"), [(False, 2), (True, 2)])
+def test_panels_colored_by_different_things_have_different_bars(share_x, bars):
+    from starloom.report.figures import _compose
+
+    panels = [Panel([Points([0, 1], [0, 1], color=[0, 1], color_label=label)], "x", "y") for label in "ab"]
+    assert len(_compose(Figure("two", "", panels, share_x=share_x)).axes) == 2 + bars
+    same = [panels[0], panels[0]]
+    assert len(_compose(Figure("two", "", same, share_x=share_x)).axes) == 2 + 1
+
+
+def test_an_unpaired_dollar_is_a_dollar():
+    assert _text(r"$\mu$ [mas]") == r"$\mu$ [mas]"
+    assert _text("5 $ a star") == r"5 \$ a star", "matplotlib shows it without the backslash"
+    assert _text(r"$\nonsense$") == r"\$\nonsense\$"
+
+
+def test_the_users_own_settings_are_neither_used_nor_changed(tmp_path):
+    figure = Figure("one", "", [Panel([Line([0, 1], [0, 1])], "x", "y")])
+    plain = pixels(draw(figure, tmp_path)[0])
+    with mpl.rc_context({"axes.facecolor": "red", "font.size": 30}):
+        np.testing.assert_array_equal(plain, pixels(draw(figure, tmp_path)[0]))
+        assert mpl.rcParams["font.size"] == 30
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "figures").write_text("a file")
+    with pytest.raises(OutputError, match="file, not a folder"):
+        draw(Figure("one", "", [Panel([], "x", "y")]), tmp_path / "figures")

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from starloom.errors import ConfigError
+from starloom.stellar.extinction import COEFFICIENTS, deredden, extinction_coefficient
+
+
+def test_dereddening_makes_stars_brighter_by_the_coefficient():
+    np.testing.assert_allclose(deredden([20.0, 21.0], "ps1_g", [0.1, 0.0]), [20.0 - 0.3518, 21.0])
+    np.testing.assert_allclose(deredden([20.0, np.nan], "ps1_i", 0.2), [20.0 - 0.3942, np.nan])
+    assert np.isnan(deredden([20.0], "ps1_i", np.nan)).all()
+    assert deredden([], "ps1_i", []).shape == (0,)
+
+
+def test_coefficients_fall_with_wavelength():
+    values = [extinction_coefficient(band) for band in COEFFICIENTS]
+    assert values == sorted(values, reverse=True)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ConfigError, match=r"no extinction coefficient is known for 'gaia_g'; there are: ps1_g"):
+        deredden([20.0], "gaia_g", 0.1)
+    with pytest.raises(ConfigError, match="shape"):
+        deredden([20.0, 21.0], "ps1_g", [0.1])
+    with pytest.raises(ConfigError, match="infinite"):
+        deredden([20.0], "ps1_g", np.inf)
