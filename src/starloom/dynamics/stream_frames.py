@@ -70,12 +70,15 @@ class StreamFrame:
         import astropy.units as u
         import gala.coordinates as gala_coordinates
 
-        frame = getattr(gala_coordinates, name, None)
-        if frame is None or not hasattr(frame, "frame_specific_representation_info"):
-            known = [key for key in dir(gala_coordinates) if key[0].isupper() and any(c.isdigit() for c in key)]
+        known = [key for key in dir(gala_coordinates) if key[0].isupper() and any(c.isdigit() for c in key)]
+        if name not in known:
             raise ConfigError(f"no stream frame {name!r}; gala has {', '.join(sorted(known))}")
-        axes = coordinates.SkyCoord([0, 90, 0] * u.deg, [0, 0, 90] * u.deg, frame="icrs").transform_to(frame())
-        return cls._of(name, axes.represent_as("unitspherical").to_cartesian().xyz.value)
+        axes = coordinates.SkyCoord([0, 90, 0] * u.deg, [0, 0, 90] * u.deg, frame="icrs").transform_to(
+            getattr(gala_coordinates, name)()
+        )
+        # gala writes some matrices with eight digits: take the nearest true rotation
+        left, _, right = np.linalg.svd(axes.represent_as("unitspherical").to_cartesian().xyz.value)
+        return cls._of(name, left @ right)
 
     @classmethod
     def from_poles(cls, name: str, pole: tuple[float, float], origin: tuple[float, float]) -> StreamFrame:
@@ -147,7 +150,7 @@ class StreamFrame:
         """
         phi1, phi2 = np.asarray(phi1, dtype=float), np.asarray(phi2, dtype=float)
         distance = np.asarray(distance, dtype=float)
-        if (distance <= 0).any():
+        if not (distance > 0).all():
             raise ConfigError("the solar reflex needs positive distances")
         velocity = self.matrix @ _sun_velocity_icrs(frame or GalacticFrame())
         east, north = _east_north(phi1, phi2)
@@ -162,7 +165,7 @@ def _sun_velocity_icrs(frame: GalacticFrame) -> Array:
 
     # A star at the Sun's place and at rest in the Galaxy moves, seen from the Sun, with minus the Sun's velocity.
     ends = coordinates.SkyCoord([0, 90, 0] * u.deg, [0, 0, 90] * u.deg, [1, 1, 1] * u.kpc, frame="icrs")
-    origin = coordinates.SkyCoord(0 * u.deg, 0 * u.deg, 1e-9 * u.kpc, frame="icrs")
+    origin = coordinates.SkyCoord(0 * u.deg, 0 * u.deg, 1e-15 * u.kpc, frame="icrs")
     galactocentric = frame.galactocentric()
     base = origin.transform_to(galactocentric).cartesian.xyz.to_value(u.kpc)
     axes = ends.transform_to(galactocentric).cartesian.xyz.to_value(u.kpc) - base[:, None]

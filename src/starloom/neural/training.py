@@ -87,10 +87,12 @@ def descend(
     Raises
     ------
     FitError
-        When the loss is not finite: the parameters are put back to their last finite state first.
+        When the loss is not finite; the last checkpoint is kept.
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps, pct_start=max(0.1, min(1.5 / steps, 0.9))
+    )
     record = Training([], 0.0)
     if checkpoint is not None and checkpoint.exists():
         _restore(checkpoint, parameters, optimizer, schedule, record, steps)

@@ -84,7 +84,9 @@ def _compose(figure: Figure) -> Canvas:
     colored: dict[int, list[tuple[Any, str, tuple[float, float]]]] = {}
     for index, panel in enumerate(figure.panels):
         ax = axes[index // columns, index % columns]
-        colored[index] = _draw_panel(ax, panel, width)
+        colored[index] = _draw_panel(ax, panel)
+        if not figure.share_x:
+            _legend_and_title(ax, [ax], panel.title, width)
         below = index + columns < len(figure.panels)
         if figure.share_x and below:
             ax.set_xlabel("")
@@ -92,6 +94,10 @@ def _compose(figure: Figure) -> Canvas:
             ax.tick_params(labelbottom=True)
     for index in range(len(figure.panels), rows * columns):
         axes[index // columns, index % columns].remove()
+    if figure.share_x:  # panels over one axis tell of the same things: one legend above them all
+        for column in range(columns):
+            panels = [axes[index // columns, column] for index in range(column, len(figure.panels), columns)]
+            _legend_and_title(panels[0], panels, figure.panels[column].title, width)
     _color_bars(canvas, axes, columns, figure, colored)
     return canvas
 
@@ -137,7 +143,7 @@ def _clean(values: Any, log: bool = False) -> NDArray[np.float64]:
     return found
 
 
-def _draw_panel(ax: Any, panel: Panel, width: float) -> list[tuple[Any, str, tuple[float, float]]]:
+def _draw_panel(ax: Any, panel: Panel) -> list[tuple[Any, str, tuple[float, float]]]:
     if panel.y_log:
         ax.set_yscale("log", nonpositive="mask")
     colors: list[tuple[Any, str, tuple[float, float]]] = []
@@ -157,7 +163,6 @@ def _draw_panel(ax: Any, panel: Panel, width: float) -> list[tuple[Any, str, tup
         ax.xaxis.set_inverted(True)
     if panel.invert_y:
         ax.yaxis.set_inverted(True)
-    _legend_and_title(ax, panel, width)
     return colors
 
 
@@ -229,11 +234,12 @@ def _draw_points(ax: Any, layer: Points, log: bool) -> Any:
     )
 
 
-def _legend_and_title(ax: Any, panel: Panel, width: float) -> None:
-    """The legend stands above the axes, where it hides no star; the title beside it or above it."""
+def _legend_and_title(ax: Any, told: Sequence[Any], title: str, width: float) -> None:
+    """The legend of the axes ``told`` stands above ``ax``, where it hides no star; the title beside or above it."""
     found: dict[str, Any] = {}
-    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-        found.setdefault(label, handle)
+    for entry in told:
+        for handle, label in zip(*entry.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
     rows, room = 0, width * 0.8
     if found:
         lengths = [0.42 + 0.065 * len(label) for label in found]
@@ -243,7 +249,7 @@ def _legend_and_title(ax: Any, panel: Panel, width: float) -> None:
             found.values(), found.keys(), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=per_row, frameon=False,
             borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5, markerscale=1.6,
         )  # fmt: skip
-        beside = rows == 1 and sum(lengths) + 0.085 * len(panel.title) < room
+        beside = rows == 1 and sum(lengths) + 0.085 * len(title) < room
         rows = 0 if beside else rows
-    if panel.title:
-        ax.set_title(_text(panel.title), loc="left", fontweight="bold", pad=6 + 14 * rows)
+    if title:
+        ax.set_title(_text(title), loc="left", fontweight="bold", pad=6 + 14 * rows)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-NODES = 4
+NODES = 6
 SIGMAS = 6.0
 PIECE = 2.0  # longest piece, in units of the scale on which the integrand changes
 Array = NDArray[np.float64]

@@ -31,7 +31,9 @@ class Background(nn.Module):
     def __init__(self, model: StreamModel, generator: torch.Generator) -> None:
         super().__init__()
         self.model = model
-        features = {"pm": 2, **dict.fromkeys(model.scalars, 1)}
+        features = dict.fromkeys(model.scalar_windows, 1)
+        if model.proper_motion is not None:
+            features["pm"] = 2
         if model.photometry is not None:
             features["photometry"] = len(model.photometry.bands)
         with seeded(generator):
@@ -48,6 +50,7 @@ class Background(nn.Module):
         """A block's points on [-1, 1]^d, the log Jacobian (n,), and which stars have it (n,)."""
         if block == "pm":
             pm = stars.pm
+            assert self.model.proper_motion is not None
             if self.model.proper_motion.system == "icrs":
                 pm = torch.einsum("nji,nj->ni", stars.turn, stars.pm + stars.reflex)
             square, log_jacobian = self.model.polygon.to_square(pm[:, 0], pm[:, 1])
@@ -59,7 +62,7 @@ class Background(nn.Module):
             values = torch.cat([magnitudes[:, :1], magnitudes[:, :-1] - magnitudes[:, 1:]], dim=1)
             windows, seen = [photometry.magnitude, *photometry.colors], stars.photometry_seen
         else:
-            values, windows = stars.scalars[block][:, None], [self.model.scalars[block].window]
+            values, windows = stars.scalars[block][:, None], [self.model.scalar_windows[block]]
             seen = stars.scalar_seen[block]
         low, high = tensor([pair[0] for pair in windows]), tensor([pair[1] for pair in windows])
         square = 2.0 * (values - low) / (high - low) - 1.0

@@ -11,7 +11,6 @@ import numpy as np
 from starloom.errors import ConfigError
 
 PM = ("pm_phi1_cosphi2", "pm_phi2")
-SCALARS = {"parallax": "mas", "radial_velocity": "km/s"}
 
 
 def _range(name: str, pair: tuple[float, float]) -> None:
@@ -99,18 +98,66 @@ class Component:
 
 
 @dataclass(frozen=True)
-class ProperMotionWindow:
-    """The selection in proper motion: a convex polygon.
+class ProperMotion:
+    """The proper motions of a stream and the window that selected them.
 
     Parameters
     ----------
-    vertices : (n, 2) in mas/yr.
-    system : "icrs": (pmra, pmdec), so that in the stream's frame the polygon turns from star to star; "stream":
+    phi1, phi2 : Coordinate of pm_phi1_cosphi2 and of pm_phi2 (mas/yr).
+    polygon : the selection as a convex polygon, (n, 2) in mas/yr; None: the rectangle of the two windows.
+    system : of the polygon. "icrs": (pmra, pmdec), so that in the stream's frame it turns from star to star; "stream":
         (pm_phi1_cosphi2, pm_phi2) as the model sees them.
+    reflex_distance : distance (kpc) at which the Sun's motion is taken out of the proper motions; None: it is left in.
+    wings : the stream's proper motions are two normals with one mean, a core and a wider one. For tables without
+        errors, where the total width is that of bright and faint stars together.
     """
 
-    vertices: tuple[tuple[float, float], ...]
+    phi1: Coordinate
+    phi2: Coordinate
+    polygon: tuple[tuple[float, float], ...] | None = None
     system: Literal["icrs", "stream"] = "stream"
+    reflex_distance: float | None = None
+    wings: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reflex_distance is not None and not self.reflex_distance > 0:
+            raise ConfigError(f"reflex_distance must be positive, got {self.reflex_distance} kpc")
+        if self.polygon is None and self.system == "icrs":
+            raise ConfigError("a proper-motion window in (pmra, pmdec) needs its polygon")
+
+    @property
+    def vertices(self) -> tuple[tuple[float, float], ...]:
+        """The polygon, or the rectangle of the two windows."""
+        if self.polygon is not None:
+            return self.polygon
+        (a, b), (c, d) = self.phi1.window, self.phi2.window
+        return ((a, c), (b, c), (b, d), (a, d))
+
+
+@dataclass(frozen=True)
+class Distance:
+    """The stream's distance along phi1, measured by photometry and parallax.
+
+    Parameters
+    ----------
+    modulus : range of the mean distance modulus (mag).
+    scatter : range of the one-sigma spread of the members' distance moduli (mag). A member is nearer or farther in all
+        its bands and in its parallax at once.
+    scale, length : the mean bends by about ``scale`` (mag) over ``length`` degrees of phi1 (smoothness prior).
+    start : mean before training (None: the middle).
+    """
+
+    modulus: tuple[float, float]
+    scatter: tuple[float, float] = (0.005, 0.15)
+    scale: float = 0.3
+    length: float = 20.0
+    start: float | None = None
+
+    def __post_init__(self) -> None:
+        _range("modulus", self.modulus)
+        _range("scatter", self.scatter)
+        if self.scatter[0] <= 0:
+            raise ConfigError(f"the scatter in distance modulus must be positive, got {self.scatter}")
 
 
 @dataclass(frozen=True)
@@ -123,7 +170,6 @@ class Photometry:
     isochrone : absolute magnitudes along it from faint to bright, one row a point, shape (n, bands).
     magnitude : range of the first band in the selection.
     colors : range of each successive color (band[k] - band[k + 1]).
-    distance_modulus : range (mag); its mean is a function of phi1.
     scatter : width of the isochrone in each band (mag), beyond the measurement errors.
     errors : error of a magnitude m where the table gives none: (floor, error at the reference, reference magnitude),
         error = hypot(floor, error * 10^(0.3 (m - reference))).
@@ -136,7 +182,6 @@ class Photometry:
     isochrone: tuple[tuple[float, ...], ...]
     magnitude: tuple[float, float]
     colors: tuple[tuple[float, float], ...]
-    distance_modulus: tuple[float, float]
     scatter: float = 0.05
     errors: tuple[float, float, float] = (0.015, 0.05, 20.5)
     weights: tuple[float, ...] | None = None
@@ -152,8 +197,7 @@ class Photometry:
             raise ConfigError(
                 f"the isochrone must be finite with shape (n >= 3, {len(self.bands)}), got {points.shape}"
             )
-        for name, pair in (("magnitude", self.magnitude), ("distance_modulus", self.distance_modulus)):
-            _range(name, pair)
+        _range("magnitude", self.magnitude)
         for pair in self.colors:
             _range("colors", pair)
         if self.weights is not None and len(self.weights) != len(points) - 1:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from starloom.errors import ConfigError, FitError
-from starloom.streams.membership import FittedStream
+from starloom.streams.fitted import FittedStream
 from starloom.streams.mixture import PreparedStars
 
 _ITERATIONS = 300
@@ -49,7 +49,7 @@ def moved_counts(
         with torch.no_grad():
             curves = fitted.mixture.curves()
             moved = curves[component].clone()
-            moved[..., 0] = (moved[..., 0] + shift).clamp(*fitted.model.phi2)
+            moved[..., 0] = (moved[..., 0] + shift).clamp(*fitted.model.phi2.window)
             log_p = fitted.mixture.log_densities(prepared, {**curves, component: moved})[:, 0]
         stream, background = log_p[place][off].double(), log_p[-1][off].double()
         scale = torch.ones((), dtype=torch.float64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from starloom.errors import ConfigError
-from starloom.streams.membership import Z90, FittedStream
+from starloom.streams.fitted import Z90, FittedStream
 from starloom.streams.tracks import fitted_track
 
 if TYPE_CHECKING:

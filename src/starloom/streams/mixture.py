@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 LOG_FRACTION = (-10.0, -0.05)
 _OFF = -80.0  # log density of a component where it may not exist
 _LARGEST_TOTAL = 0.98
+WIDE_START = 0.9
 _NEGLIGIBLE = -18.0
+_LEAST_VARIANCE = 1e-10  # mag^2: keeps the gradient of the root finite
 
 
 class Mixture(nn.Module):
@@ -46,7 +48,7 @@ class Mixture(nn.Module):
         ]
         self.weights = Curves(weights, model.phi1, members, generator, **size)
         # a field changes little over a window: at most one e-folding across it either way
-        steepest = 2.0 / (model.phi2[1] - model.phi2[0])
+        steepest = 2.0 / (model.phi2.window[1] - model.phi2.window[0])
         slope = Curve("slope", -steepest, steepest, scale=steepest, length=15.0)
         self.slope = Curves([slope], model.phi1, members, generator, hidden=8, layers=1)
         self.shares: nn.Parameter | None = None
@@ -83,46 +85,82 @@ class Mixture(nn.Module):
             total = total + 0.5 * (bends**2).sum(dim=1) + 0.5 * (self.shares**2 / 9.0).sum(dim=1)
         return total
 
+    def objective(self, stars: PreparedStars) -> tuple[Tensor, Tensor]:
+        """Log density of every star, (members, n), and the negative log prior, (members,)."""
+        curves = self.curves()
+        return torch.logsumexp(self.log_densities(stars, curves), dim=0), self.penalty(curves)
+
     def log_densities(self, stars: PreparedStars, curves: dict[str, Tensor]) -> Tensor:
         """log(f_q p_q) of every star in every component, the background last: (components + 1, members, n)."""
         model, s = self.model, stars.stars
         weights = read_off(curves["weights"], stars.places)
         parts, total = [], torch.zeros(())
+        log_depth = self._depth(stars, curves)
         for place, component in enumerate(model.components):
             values = read_off(curves[component.name], stars.places)
             log_p = self._component(stars, component, values)
-            if model.photometry is not None:
-                modulus = read_off(curves[model.components[0].name], stars.places)[..., -1]
-                log_p = log_p + stars.photometric(modulus, self.log_shares())
+            if log_depth is not None:
+                log_p = log_p + log_depth
             log_f = weights[..., place]
             allowed = _allowed(component, s.phi1)
             parts.append(torch.where(allowed, log_f + log_p, torch.full((), _OFF)))
             total = total + torch.where(allowed, log_f.exp(), torch.zeros(()))
         slope = read_off(curves["slope"], stars.places)[..., 0]
-        background = log_truncated_exponential(s.phi2, slope, *model.phi2) + stars.background
+        background = log_truncated_exponential(s.phi2, slope, *model.phi2.window) + stars.background
         parts.append(torch.log1p(-total.clamp_max(_LARGEST_TOTAL)) + background)
         return torch.stack(parts)
+
+    def _depth(self, stars: PreparedStars, curves: dict[str, Tensor]) -> Tensor | None:
+        """Log density of parallax and magnitudes together: both see the same distance, (members, n).
+
+        The distance modulus of a member is normal around the track. Its parallax, linear in the modulus over the small
+        scatter, narrows that; the magnitudes are then judged at the narrowed distance. (arXiv:2311.16960 takes the two
+        as independent, and the scatter as independent from band to band.)
+        """
+        model, s = self.model, stars.stars
+        if model.distance is None:
+            return None
+        track = read_off(curves[model.components[0].name], stars.places)
+        modulus, variance = track[..., -2], torch.exp(2.0 * track[..., -1])
+        total: Tensor | None = None
+        if model.parallax is not None:
+            mean = 10.0 ** (2.0 - 0.2 * modulus)
+            slope = 0.2 * math.log(10.0) * mean  # -d parallax / d modulus, mas / mag
+            error = s.scalar_errors["parallax"]
+            width2 = slope**2 * variance + error**2
+            offset, seen = s.scalars["parallax"] - mean, s.scalar_seen["parallax"]
+            value = log_truncated_normal(s.scalars["parallax"], mean, 0.5 * torch.log(width2), *model.parallax)
+            total = torch.where(seen, value, torch.zeros(()))
+            modulus = torch.where(seen, modulus - slope * variance * offset / width2, modulus)
+            variance = torch.where(seen, variance * error**2 / width2, variance)
+        if model.photometry is not None:
+            value = stars.photometric(modulus, torch.sqrt(variance + _LEAST_VARIANCE), self.log_shares())
+            total = value if total is None else total + value
+        return total
 
     def _component(self, stars: PreparedStars, component: Component, values: Tensor) -> Tensor:
         model, s = self.model, stars.stars
         names = {curve.name: place for place, curve in enumerate(_track_curves(model, component))}
         mean, log_width = values[..., names["phi2"]], values[..., names["ln_width_phi2"]]
-        log_p = log_truncated_normal(s.phi2, mean, log_width, *model.phi2)
-        for name, coordinate in model.scalars.items():
+        log_p = log_truncated_normal(s.phi2, mean, log_width, *model.phi2.window)
+        if model.radial_velocity is not None:
+            name = "radial_velocity"
             value = log_truncated_normal(
                 s.scalars[name],
                 values[..., names[name]],
                 values[..., names[f"ln_width_{name}"]],
-                *coordinate.window,
+                *model.radial_velocity.window,
                 error=s.scalar_errors[name],
             )
             log_p = log_p + torch.where(s.scalar_seen[name], value, torch.zeros(()))
+        if model.proper_motion is None:
+            return log_p
         # a star far off the track has no say, whatever its proper motion: spare it the integral over the window
         near = torch.nonzero(s.pm_seen & (log_p > _NEGLIGIBLE).any(dim=0) & _allowed(component, s.phi1))[:, 0]
         pm = torch.stack([values[:, near, names[name]] for name in PM], dim=-1)
         log_widths = torch.stack([values[:, near, names[f"ln_width_{name}"]] for name in PM], dim=-1)
         value = log_proper_motion(model, s, near, pm, log_widths)
-        if model.pm_wings:
+        if model.proper_motion.wings:
             scale, share = values[:, near, names["ln_wing_scale"]], values[:, near, names["wing_share"]]
             wing = log_proper_motion(model, s, near, pm, log_widths + scale[..., None])
             value = torch.logaddexp(torch.log1p(-share) + value, torch.log(share) + wing)
@@ -139,13 +177,16 @@ class PreparedStars:
         self.with_photometry = torch.nonzero(stars.photometry_seen)[:, 0]
         if model.photometry is not None and stars.magnitudes is not None and stars.magnitude_errors is not None:
             seen = self.with_photometry
-            self.table = IsochroneTable(model.photometry, stars.magnitudes[seen], stars.magnitude_errors[seen])
+            assert model.distance is not None
+            magnitudes, errors = stars.magnitudes[seen], stars.magnitude_errors[seen]
+            self.table = IsochroneTable(model.photometry, model.distance.modulus, magnitudes, errors)
 
-    def photometric(self, modulus: Tensor, log_shares: Tensor) -> Tensor:
+    def photometric(self, modulus: Tensor, spread: Tensor, log_shares: Tensor) -> Tensor:
         """Log photometric density of the stream's population, 0 for a star without photometry, (members, n)."""
         assert self.table is not None
-        value = self.table.log_density(modulus[:, self.with_photometry], log_shares)
-        return torch.zeros_like(modulus).index_copy(1, self.with_photometry, value)
+        seen = self.with_photometry
+        value = self.table.log_density(modulus[:, seen], spread[:, seen], log_shares)
+        return torch.zeros_like(modulus).index_copy(1, seen, value)
 
 
 def log_proper_motion(model: StreamModel, stars: Stars, rows: Tensor, mean: Tensor, log_width: Tensor) -> Tensor:
@@ -174,7 +215,7 @@ def log_window_mass(
     model: StreamModel, turn: Tensor, reflex: Tensor, mean: Tensor, xx: Tensor, xy: Tensor, yy: Tensor
 ) -> Tensor:
     """Log of the share of a normal in proper motion that the selection keeps, at given positions."""
-    if model.proper_motion.system == "stream":
+    if model.proper_motion is None or model.proper_motion.system == "stream":
         return model.polygon.log_normal_mass(mean[..., 0], mean[..., 1], xx, xy, yy)
     # The polygon is fixed in (pmra, pmdec): take the normal there instead of turning the polygon for every star.
     a, b, c, d = turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1]
@@ -196,17 +237,25 @@ def _allowed(component: Component, phi1: np.ndarray) -> Tensor:
 
 def _track_curves(model: StreamModel, component: Component) -> list[Curve]:
     curves = []
-    coordinates = {"phi2": model.phi2_coordinate, PM[0]: model.pm_phi1, PM[1]: model.pm_phi2, **model.scalars}
+    coordinates = model.coordinates
     for name, c in coordinates.items():
-        middle = 0.0 if name == "phi2" and model.phi2[0] < 0 < model.phi2[1] else 0.5 * (c.window[0] + c.window[1])
+        low, high = c.window
+        middle = 0.0 if name == "phi2" and low < 0.0 < high else 0.5 * (low + high)
         start = component.start.get(name, middle)
         curves.append(Curve(name, *c.window, start=start, scale=c.scale, length=c.length))
-        low, high = math.log(c.width[0]), math.log(c.width[1])
-        curves.append(Curve(f"ln_width_{name}", low, high, scale=1.0, length=c.length, constant=c.constant_width))
-    if model.pm_wings:
+        curves.append(_width_curve(f"ln_width_{name}", c.width, c.length, c.constant_width))
+    if model.proper_motion is not None and model.proper_motion.wings:
         curves.append(Curve("ln_wing_scale", math.log(1.3), math.log(6.0), start=math.log(2.5), constant=True))
         curves.append(Curve("wing_share", 0.01, 0.9, start=0.4, constant=True))
-    if model.photometry is not None and component is model.components[0]:
+    d = model.distance
+    if d is not None and component is model.components[0]:
         # one distance track: the other components of a stream share it
-        curves.append(Curve("distance_modulus", *model.photometry.distance_modulus, scale=0.3, length=20.0))
+        curves.append(Curve("distance_modulus", *d.modulus, start=d.start, scale=d.scale, length=d.length))
+        curves.append(_width_curve("ln_distance_scatter", d.scatter, d.length, False))
     return curves
+
+
+def _width_curve(name: str, width: tuple[float, float], length: float, constant: bool) -> Curve:
+    """A log width. It starts wide: a component that starts narrow sees only the stars it happens to lie on."""
+    low, high = math.log(width[0]), math.log(width[1])
+    return Curve(name, low, high, start=low + WIDE_START * (high - low), length=length, constant=constant)

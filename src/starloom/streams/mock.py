@@ -40,7 +40,7 @@ class MockField:
     polygon: tuple[tuple[float, float], ...]
     stream: int = 900
     spur: int = 110
-    background: int = 60000
+    background: int = 36000
     gap: tuple[float, float] = (-40.0, 1.5)
     with_photometry: float = 0.55
     phi1: tuple[float, float] = (-70.0, -20.0)

@@ -18,6 +18,10 @@ from starloom.streams.configuration import Photometry
 from starloom.streams.stars import tensor
 
 _CHUNK = 2000
+MARGIN = 0.4  # mag beyond the range of the mean modulus, for its spread
+SPACING = 0.05  # mag
+# Gauss-Hermite with three nodes: exact for what is cubic over the spread, which is small against the grid's features
+_OFFSETS, _WEIGHTS = (-math.sqrt(3.0), 0.0, math.sqrt(3.0)), (1 / 6, 2 / 3, 1 / 6)
 _TINY = 1e-30
 
 
@@ -55,12 +59,14 @@ class IsochroneTable:
     ----------
     photometry : the model.
     magnitudes, errors : of the stars with photometry, (n, bands) mag.
-    nodes : grid of the distance modulus.
+    modulus : range of the mean distance modulus; the grid reaches a little beyond it.
     """
 
-    def __init__(self, photometry: Photometry, magnitudes: Tensor, errors: Tensor, nodes: int = 41) -> None:
-        self.low, self.high = photometry.distance_modulus
-        self.nodes = nodes
+    def __init__(
+        self, photometry: Photometry, modulus: tuple[float, float], magnitudes: Tensor, errors: Tensor
+    ) -> None:
+        self.low, self.high = modulus[0] - MARGIN, modulus[1] + MARGIN
+        self.nodes = nodes = round((self.high - self.low) / SPACING) + 1
         points = tensor(photometry.isochrone)
         share, piece = _shares(photometry)
         moduli = torch.linspace(self.low, self.high, nodes)
@@ -74,27 +80,36 @@ class IsochroneTable:
         self.density = torch.cat(densities) if densities else torch.zeros(0, nodes, photometry.bins)
         self.seen = _fraction_in_window(start[..., 0], end[..., 0], photometry.magnitude) @ combine
 
-    def log_density(self, modulus: Tensor, log_shares: Tensor) -> Tensor:
-        """Log density of each star at its place's distance modulus.
+    def log_density(self, modulus: Tensor, spread: Tensor, log_shares: Tensor) -> Tensor:
+        """Log density of each star whose distance modulus is normal around a mean.
 
         Parameters
         ----------
-        modulus : (members, n) mag.
+        modulus, spread : mean and standard deviation (mag) of the star's distance modulus, (members, n): those of the
+            stream at its place, sharpened by its parallax where there is one. The spread shifts all bands together.
         log_shares : log of each piece's share of the stream's stars, (members, bins).
 
         Returns
         -------
         (members, n), normalised over the window of the first band.
         """
+        shares = log_shares.exp()[:, None, :]
+        total = sum(
+            weight * (self._at(self.density, modulus + offset * spread) * shares).sum(-1)
+            for offset, weight in zip(_OFFSETS, _WEIGHTS, strict=True)
+        )
+        window = (self._at(self.seen, modulus) * shares).sum(-1)
+        return torch.log(torch.as_tensor(total).clamp_min(_TINY)) - torch.log(window.clamp_min(1e-6))
+
+    def _at(self, table: Tensor, modulus: Tensor) -> Tensor:
+        """A table (nodes, bins), or one a star (n, nodes, bins), at moduli (members, n): (members, n, bins)."""
         place = ((modulus - self.low) / (self.high - self.low) * (self.nodes - 1)).clamp(0.0, self.nodes - 1.0)
         index = place.detach().long().clamp(max=self.nodes - 2)
         part = (place - index)[..., None]
-        star = torch.arange(self.density.shape[0])
-        density = torch.lerp(self.density[star, index], self.density[star, index + 1], part)
-        inside = torch.lerp(self.seen[index], self.seen[index + 1], part)
-        shares = log_shares.exp()[:, None, :]
-        total, window = (density * shares).sum(-1), (inside * shares).sum(-1)
-        return torch.log(total.clamp_min(_TINY)) - torch.log(window.clamp_min(1e-6))
+        if table.ndim == 2:
+            return torch.lerp(table[index], table[index + 1], part)
+        star = torch.arange(table.shape[0])
+        return torch.lerp(table[star, index], table[star, index + 1], part)
 
 
 def _shares(photometry: Photometry) -> tuple[np.ndarray, np.ndarray]:

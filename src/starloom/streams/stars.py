@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from starloom.catalog.schema import plain
-from starloom.dynamics.stream_frames import StreamFrame
 from starloom.errors import MissingColumnError
 from starloom.stats.windows import ConvexPolygon
-from starloom.streams.configuration import Photometry
-from starloom.streams.schema import SCHEMA
+from starloom.streams.configuration import PM, Photometry
+from starloom.streams.schema import IN_FRAME, SCHEMA
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -87,51 +86,39 @@ def optional(table: QTable, name: str) -> Array:
     return plain(table, name) if name in table.colnames else np.full(len(table), np.nan)
 
 
-def sky_in_frame(table: QTable, frame: StreamFrame) -> tuple[Array, Array]:
-    """phi1, phi2 (deg) of a table with ra, dec."""
-    return frame.to_frame(plain(table, "ra"), plain(table, "dec"))
-
-
 def prepare(model: StreamModel, table: QTable) -> Stars:
     """Turn a table into Stars; rows outside the model's window or without a position get a reason instead."""
-    applied = SCHEMA.apply(table)
-    frame = model.stream_frame
-    phi1, phi2 = sky_in_frame(applied, frame)
+    applied = (IN_FRAME if model.stream_frame is None else SCHEMA).apply(table, unique=None)
     reasons = np.zeros(len(applied), dtype="U60")
 
     def refuse(where: Mask, reason: str) -> None:
         reasons[where & (reasons == "")] = reason
 
+    phi1, phi2, turn, reflex = _places(model, applied)
     refuse(~np.isfinite(phi1) | ~np.isfinite(phi2), "no position")
     with np.errstate(invalid="ignore"):
         refuse((phi1 < model.phi1[0]) | (phi1 > model.phi1[1]), "outside the phi1 window")
-        refuse((phi2 < model.phi2[0]) | (phi2 > model.phi2[1]), "outside the phi2 window")
-    ra, dec = plain(applied, "ra"), plain(applied, "dec")
-    safe = np.isfinite(ra) & np.isfinite(dec)
-    turn = frame.turn(np.where(safe, ra, 0.0), np.where(safe, dec, 0.0))
-    reflex = np.zeros((len(applied), 2))
-    if model.reflex_distance is not None:
-        distance = np.full(len(applied), model.reflex_distance)
-        reflex = frame.reflex(np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0), distance, model.galactic_frame)
-    pm_icrs = np.stack([optional(applied, "pmra"), optional(applied, "pmdec")], axis=1)
-    pm_seen: Mask = np.logical_and.reduce(np.isfinite(pm_icrs), axis=1)
-    if not pm_seen.any() and "pmra" not in applied.colnames:
-        raise MissingColumnError("stream membership needs proper motions: columns pmra and pmdec (mas/yr) are missing")
-    pm: Array = (turn @ np.where(pm_seen[:, None], pm_icrs, 0.0)[..., None])[..., 0] - reflex
-    polygon, icrs = model.polygon, model.proper_motion.system == "icrs"
-    inside = _inside(polygon, pm_icrs if icrs else pm)
-    refuse(pm_seen & ~inside, "outside the proper-motion window")
-    covariance = _turned_covariance(applied, turn)
-    refuse(pm_seen & ~np.isfinite(covariance).all(axis=1), "proper-motion covariance not valid")
+        refuse((phi2 < model.phi2.window[0]) | (phi2 > model.phi2.window[1]), "outside the phi2 window")
+
+    pm, covariance, pm_seen = np.zeros((len(applied), 2)), np.zeros((len(applied), 3)), np.zeros(len(applied), bool)
+    if model.proper_motion is not None:
+        names = PM if model.stream_frame is None else ("pmra", "pmdec")
+        if absent := [name for name in names if name not in applied.colnames]:
+            raise MissingColumnError(f"the model uses proper motions; the table lacks {' and '.join(absent)} (mas/yr)")
+        observed = np.stack([plain(applied, name) for name in names], axis=1)
+        pm_seen = np.logical_and.reduce(np.isfinite(observed), axis=1)
+        pm = (turn @ np.where(pm_seen[:, None], observed, 0.0)[..., None])[..., 0] - reflex
+        windowed = observed if model.proper_motion.system == "icrs" else pm
+        refuse(pm_seen & ~_inside(model.polygon, windowed), "outside the proper-motion window")
+        covariance = _turned_covariance(applied, names, turn)
+        refuse(pm_seen & ~np.isfinite(covariance).all(axis=1), "proper-motion covariance not valid")
 
     scalars, errors, seen = {}, {}, {}
-    for name, coordinate in model.scalars.items():
+    for name, (low, high) in model.scalar_windows.items():
         value, error = optional(applied, name), optional(applied, f"{name}_error")
         here = np.isfinite(value)
         with np.errstate(invalid="ignore"):
-            refuse(
-                here & ((value < coordinate.window[0]) | (value > coordinate.window[1])), f"outside the {name} window"
-            )
+            refuse(here & ((value < low) | (value > high)), f"outside the {name} window")
             refuse(here & (error < 0), f"negative {name} error")
         scalars[name], errors[name], seen[name] = np.where(here, value, 0.0), np.nan_to_num(error), here
 
@@ -163,16 +150,32 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
     )
 
 
+def _places(model: StreamModel, table: QTable) -> tuple[Array, Array, Array, Array]:
+    """phi1, phi2 (deg), the turn of the proper motions (n, 2, 2) and the solar reflex (n, 2) at every row."""
+    frame, rows = model.stream_frame, len(table)
+    reflex = np.zeros((rows, 2))
+    if frame is None:
+        return plain(table, "phi1"), plain(table, "phi2"), np.broadcast_to(np.eye(2), (rows, 2, 2)), reflex
+    ra, dec = plain(table, "ra"), plain(table, "dec")
+    phi1, phi2 = frame.to_frame(ra, dec)
+    safe = np.isfinite(phi1) & np.isfinite(phi2)
+    turn = frame.turn(np.where(safe, ra, 0.0), np.where(safe, dec, 0.0))
+    if model.proper_motion is not None and model.proper_motion.reflex_distance is not None:
+        distance = np.full(rows, model.proper_motion.reflex_distance)
+        reflex = frame.reflex(np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0), distance, model.galactic_frame)
+    return phi1, phi2, turn, reflex
+
+
 def _inside(polygon: ConvexPolygon, pm: Array) -> Mask:
     with np.errstate(invalid="ignore"):
         return polygon.contains(pm[:, 0], pm[:, 1])
 
 
-def _turned_covariance(table: QTable, turn: Array) -> Array:
+def _turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Array:
     """Proper-motion covariance in the stream's frame as xx, xy, yy (0 where no error is given), shape (n, 3)."""
-    if "pmra_error" not in table.colnames or "pmdec_error" not in table.colnames:
+    if any(f"{name}_error" not in table.colnames for name in names):
         return np.zeros((len(table), 3))
-    a, b = plain(table, "pmra_error"), plain(table, "pmdec_error")
+    a, b = (plain(table, f"{name}_error") for name in names)
     rho = np.nan_to_num(optional(table, "pmra_pmdec_corr"))
     covariance = np.empty((len(table), 2, 2))
     covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2

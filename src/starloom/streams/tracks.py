@@ -15,7 +15,7 @@ from starloom.dynamics.stream_frames import StreamFrame
 from starloom.errors import CatalogError, ConfigError
 from starloom.neural.curves import Curves
 from starloom.streams.configuration import PM, Guide
-from starloom.streams.membership import Z90, FittedStream
+from starloom.streams.fitted import Z90, FittedStream
 from starloom.streams.mixture import log_window_mass
 from starloom.streams.stars import tensor
 
@@ -122,17 +122,19 @@ def fitted_track(fitted: FittedStream, component: str = "stream", phi1: ArrayLik
     names = [curve.name for curve in curves.curves]
     values = fitted.curves_at(component, grid)
     weights = fitted.curves_at("weights", grid)
-    units = {"phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr), "parallax": u.mas, "radial_velocity": u.km / u.s}
+    units = {"phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr), "radial_velocity": u.km / u.s, "distance_modulus": u.mag}
     table = QTable({"phi1": grid * u.deg})
     for place, name in enumerate(names):
         if name in ("ln_wing_scale", "wing_share"):
             continue
         column = values[..., place]
-        if name.startswith("ln_width_"):
+        if name == "ln_distance_scatter":
+            _band(table, "distance_scatter", np.exp(column), u.mag)
+        elif name.startswith("ln_width_"):
             coordinate = name.removeprefix("ln_width_")
             _band(table, f"{coordinate}_width", np.exp(column), units[coordinate])
         else:
-            _band(table, name, column, u.mag if name == "distance_modulus" else units[name])
+            _band(table, name, column, units[name])
     _band(table, "fraction", np.exp(weights[..., fitted.names.index(component)]), u.dimensionless_unscaled)
     table["completeness"] = completeness(fitted, values[0], names, grid)
     return table
@@ -142,10 +144,14 @@ def completeness(fitted: FittedStream, values: Array, names: list[str], phi1: Ar
     """Share of a component's proper motions inside the selection, on its track; values (n, curves) at phi1 (n,)."""
     model, frame = fitted.model, fitted.model.stream_frame
     phi2 = values[:, names.index("phi2")]
-    reflex = np.zeros((len(phi1), 2))
-    if model.reflex_distance is not None:
-        reflex = frame.reflex(phi1, phi2, np.full(len(phi1), model.reflex_distance), model.galactic_frame)
-    turn = frame.turn(*frame.to_icrs(phi1, phi2))
+    if model.proper_motion is None:
+        return np.ones(len(phi1))
+    turn, reflex = np.broadcast_to(np.eye(2), (len(phi1), 2, 2)), np.zeros((len(phi1), 2))
+    if frame is not None:
+        turn = frame.turn(*frame.to_icrs(phi1, phi2))
+        if model.proper_motion.reflex_distance is not None:
+            distance = np.full(len(phi1), model.proper_motion.reflex_distance)
+            reflex = frame.reflex(phi1, phi2, distance, model.galactic_frame)
     mean = tensor(values[:, [names.index(name) for name in PM]])
     xx, yy = (tensor(np.exp(2.0 * values[:, names.index(f"ln_width_{name}")])) for name in PM)
     with torch.no_grad():

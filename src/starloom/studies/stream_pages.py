@@ -12,7 +12,7 @@ from starloom.results.figures import Band, Explorer, Figure, Layer, Line, Panel,
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.streams.membership import FittedStream
+    from starloom.streams.fitted import FittedStream
     from starloom.streams.tracks import ReferenceTrack
 
 PM_LABELS = ("pm_phi1 cos(phi2) [mas/yr]", "pm_phi2 [mas/yr]")
@@ -21,6 +21,7 @@ TRACK_LABELS = {
     "phi2_width": "width in phi2\n[deg]",
     "pm_phi1_cosphi2": "pm_phi1 cos(phi2)\n[mas/yr]",
     "pm_phi2": "pm_phi2\n[mas/yr]",
+    "radial_velocity": "velocity\n[km/s]",
     "distance_modulus": "distance modulus\n[mag]",
 }
 
@@ -35,7 +36,9 @@ def figures(
     """Sky, proper motion, color and magnitude, track and density of a fitted stream."""
     part = membership[np.asarray(membership["reason"]) == ""]
     part = part[np.argsort(np.asarray(part["p_member"]))]  # the likely members are drawn last, on top
-    found = [_sky(fitted, part), _proper_motion(fitted, part)]
+    found = [_sky(fitted, part, track, reference)]
+    if fitted.model.proper_motion is not None:
+        found.append(_proper_motion(fitted, part))
     if fitted.model.photometry is not None:
         found.append(_color_magnitude(fitted, part))
     unscored = _unscored(track["phi1"].value, np.asarray(track["completeness"]))
@@ -50,32 +53,36 @@ def _colored(part: QTable) -> dict[str, Any]:
     }
 
 
-def _sky(fitted: FittedStream, part: QTable) -> Figure:
+def _sky(fitted: FittedStream, part: QTable, track: QTable, reference: ReferenceTrack | None) -> Figure:
     phi1, phi2 = part["phi1"].value, part["phi2"].value
     likely = np.asarray(part["p_member"]) > 0.5
-    labels = ("phi1 [deg]", "phi2 [deg]")
-    along, across = fitted.model.phi1, fitted.model.phi2
-    names = " or ".join(fitted.names[:-1])
+    labels, along = ("phi1 [deg]", "phi2 [deg]"), fitted.model.phi1
+    x, mean, width = (track[name].value for name in ("phi1", "phi2", "phi2_width"))
+    layers: list[Layer] = [
+        Band(x, mean - width, mean + width, "stream, 1 sigma"),
+        Points(phi1[likely], phi2[likely], "P > 0.5", role="data"),
+    ]
+    if reference is not None:
+        layers.append(Line(x, reference.at(x, "phi2"), reference.name, role="reference"))
+    shown = np.append(mean, phi2[likely])
     return Figure(
         "sky",
-        f"Stars of the input in the stream's frame, colored by the probability of {names}; below, those with P > 0.5.",
+        f"Stars of the input in the stream's frame, colored by the probability of {' or '.join(fitted.names[:-1])}; "
+        "below, those with P > 0.5 on the fitted stream.",
         [
-            Panel([Points(phi1, phi2, **_colored(part))], *labels, x_range=along, y_range=across),
-            Panel(
-                [Points(phi1[likely], phi2[likely], "P > 0.5", role="highlight")],
-                *labels,
-                x_range=along,
-                y_range=across,
-            ),
+            Panel([Points(phi1, phi2, **_colored(part))], *labels, x_range=along, y_range=fitted.model.phi2.window),
+            Panel(layers, *labels, x_range=along, y_range=(shown.min() - 0.5, shown.max() + 0.5)),
         ],
         panel_size=(8.5, 3.0),
     )
 
 
 def _proper_motion(fitted: FittedStream, part: QTable) -> Figure:
-    distance = fitted.model.reflex_distance
+    motion = fitted.model.proper_motion
+    assert motion is not None
+    distance = motion.reflex_distance
     note = "" if distance is None else f", the Sun's reflex motion at {distance:g} kpc removed"
-    polygon = "" if fitted.model.proper_motion.system == "stream" else (
+    polygon = "" if motion.system == "stream" else (
         " The selection polygon is fixed in (pmra, pmdec) and so turns from place to place."
     )  # fmt: skip
     points = Points(part["pm_phi1_cosphi2"].value, part["pm_phi2"].value, **_colored(part))
@@ -87,7 +94,7 @@ def _color_magnitude(fitted: FittedStream, part: QTable) -> Figure:
     photometry = fitted.model.photometry
     assert photometry is not None
     first, second = _magnitudes(fitted, part)
-    modulus = float(np.median(fitted.curves_at("stream", [np.mean(fitted.model.phi1)])[0, :, -1]))
+    modulus = float(np.median(fitted.curves_at(fitted.names[0], [np.mean(fitted.model.phi1)])[0, :, -2]))
     ridge = np.asarray(photometry.isochrone)
     a, b = (name.removesuffix("_mag") for name in photometry.bands[:2])
     line = Line(ridge[:, 0] - ridge[:, 1], ridge[:, 0] + modulus, f"isochrone at {modulus:.2f} mag")
@@ -159,14 +166,12 @@ def explorer(fitted: FittedStream, membership: QTable) -> Explorer:
     columns = {
         "phi1": part["phi1"].value,
         "phi2": part["phi2"].value,
-        "pm1": part["pm_phi1_cosphi2"].value,
-        "pm2": part["pm_phi2"].value,
         "p": np.asarray(part["p_member"]),
     }
-    views = [
-        View("phi1", "phi2", "phi1 [deg]", "phi2 [deg]", "sky"),
-        View("pm1", "pm2", *PM_LABELS, "proper motion"),
-    ]
+    views = [View("phi1", "phi2", "phi1 [deg]", "phi2 [deg]", "sky")]
+    if fitted.model.proper_motion is not None:
+        columns |= {"pm1": part["pm_phi1_cosphi2"].value, "pm2": part["pm_phi2"].value}
+        views.append(View("pm1", "pm2", *PM_LABELS, "proper motion"))
     hover = {"phi1": "phi1 [deg]", "phi2": "phi2 [deg]", "p": "P(member)"}
     photometry = fitted.model.photometry
     if photometry is not None:

@@ -1,0 +1,146 @@
+"""Long bars of the streams: the model of the study gd1-stream on twenty made fields with truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import stream_oracle
+from astropy.table import QTable
+from bars import Experiment, LongBar, Numbers, Pooled, System, bootstrap, median, ratio, share
+from numpy.typing import NDArray
+
+from starloom.results.record import Bar
+from starloom.streams import mock
+from starloom.streams.tracks import ReferenceTrack, fitted_track
+from starloom.studies import gd1_stream
+
+SEEDS = tuple(range(100, 120))
+COORDINATES = ("phi2", "pm_phi1_cosphi2", "pm_phi2", "distance_modulus")
+EVERY = 2.0  # deg
+LEAST_COMPLETENESS = 0.5
+LIMIT = 0.8
+# thresholds at which the oracle's members are counted, dense where it is sure
+THRESHOLDS = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 9.0, 131)))
+
+
+def measure(seed: int, *, guide: bool, members: int, steps: int) -> Numbers:
+    """Fit one made field and hold the fit against its truth and its oracle."""
+    field = mock.MockField(gd1_stream.POLYGON)
+    stars = mock.make(field, seed)
+    settings = gd1_stream.Config(members=members, steps=steps)
+    reference = None
+    if guide:
+        frame = stream_oracle.StreamFrame.named("GD1Koposov10")
+        reference = ReferenceTrack.from_galstreams(
+            mock.reference_track(field), "GD-1", "truth", frame, reflex_distance=mock.REFLEX_DISTANCE
+        )
+    fitted = gd1_stream.model_of(settings, mock.isochrone(), reference).fit(stars, seed=seed)
+    membership = fitted.predict(stars)
+    used = np.asarray(membership["reason"]) == ""
+    true = (np.asarray(stars["component"]) != "background")[used]
+    p = np.asarray(membership["p_member"])[used]
+    value, low, high = fitted.expected_members(stars)["member"]
+    track = fitted_track(fitted, "stream", np.arange(field.phi1[0] + EVERY / 2, field.phi1[1], EVERY))
+    numbers = {
+        "true_members": int(true.sum()),
+        "expected": value,
+        "expected_covers": bool(low <= true.sum() <= high),
+        "calibration_error": calibration_error(p, true),
+        "collapsed": any("collapsed" in warning for warning in fitted.report["warnings"])
+        or bool(value < 0.5 * true.sum()),
+        "warnings": list(fitted.report["warnings"]),
+    }
+    return numbers | track_coverage(track) | against_oracle(p, true, stream_oracle.probability(field, stars[used]))
+
+
+def calibration_error(p: NDArray[np.float64], true: NDArray[np.bool_]) -> float:
+    """Expected calibration error in ten equal bins of probability."""
+    place = np.clip((10 * p).astype(int), 0, 9)
+    excess = np.bincount(place, p, minlength=10) - np.bincount(place, true, minlength=10)
+    return float(np.abs(excess).sum() / len(p))
+
+
+def track_coverage(track: QTable) -> dict[str, int]:
+    """How many points the 90 % band of each coordinate covers, of those where the selection keeps one half."""
+    kept = np.asarray(track["completeness"]) >= LEAST_COMPLETENESS
+    truth = mock.track(track["phi1"].value)
+    found = {"points": int(kept.sum())}
+    for name in COORDINATES:
+        inside = (truth[name] >= track[f"{name}_low"].value) & (truth[name] <= track[f"{name}_high"].value)
+        found[f"covered_{name}"] = int((inside & kept).sum())
+    found["covered"] = sum(found[f"covered_{name}"] for name in COORDINATES)
+    found["points_of_all"] = len(COORDINATES) * found["points"]
+    return found
+
+
+def against_oracle(p: NDArray[np.float64], true: NDArray[np.bool_], oracle: NDArray[np.float64]) -> dict[str, Any]:
+    """True and false members at P > 0.8, and those of the oracle at many thresholds."""
+    above = oracle[:, None] > THRESHOLDS
+    return {
+        "true_found": int(true[p > LIMIT].sum()),
+        "false_found": int((~true[p > LIMIT]).sum()),
+        "chosen": int((p > LIMIT).sum()),
+        "oracle_true": above[true].sum(axis=0).tolist(),
+        "oracle_false": above[~true].sum(axis=0).tolist(),
+        "oracle_true_found": int(true[oracle > LIMIT].sum()),
+        "oracle_chosen": int((oracle > LIMIT).sum()),
+        "oracle_calibration_error": calibration_error(oracle, true),
+    }
+
+
+def oracle_share(numbers: Sequence[Numbers]) -> float:
+    """Completeness over the oracle's at the threshold where its members, of all seeds together, are as pure."""
+    found = sum(n["true_found"] for n in numbers)
+    purity = found / max(sum(n["chosen"] for n in numbers), 1)
+    true, false = (np.sum([n[f"oracle_{kind}"] for n in numbers], axis=0) for kind in ("true", "false"))
+    purities = np.maximum.accumulate(true / np.maximum(true + false, 1))
+    return found / max(float(np.interp(purity, purities, true)), 1.0)
+
+
+def _experiment(name: str, guide: bool) -> Experiment:
+    full, small = {"members": 8, "steps": 400}, {"members": 4, "steps": 200}
+    return Experiment(name, partial(measure, guide=guide), SEEDS, full, small)
+
+
+def _bars(experiment: Experiment, how: str) -> list[LongBar]:
+    def line(name: str, pool: Callable[[Sequence[Numbers]], Pooled], bar: Bar | None = None, meaning: str = "",
+             percent: bool = True) -> LongBar:  # fmt: skip
+        return LongBar(f"{name}, {how}", experiment, pool, bar, meaning, percent)
+
+    fraction = "true members over stars"
+    return [
+        line("coverage of the 90 % track bands", ratio("covered", "points_of_all"), Bar("in", (0.85, 0.95)),
+             "phi2, both proper motions, distance modulus, pooled; false alarm about 1 %"),
+        *(line(f"coverage of {name}", ratio(f"covered_{name}", "points")) for name in COORDINATES),
+        line("expected over true members", ratio("expected", "true_members"), Bar("in", (0.98, 1.02))),
+        line("expected members: its 90 % interval holds the truth", share("expected_covers"), Bar(">=", 0.75),
+             "15 of 20 seeds; false alarm 1 %"),
+        line("expected calibration error", median("calibration_error"), Bar("<=", 0.005),
+             "median seed; ten equal bins of probability", percent=False),
+        line("collapsed fits", share("collapsed"), Bar("<=", 0.0),
+             "a warning of collapse of stream or spur, or under half the members"),
+        line("completeness over the oracle's at equal purity", bootstrap(oracle_share), Bar(">=", 0.95),
+             "of the stars with P > 0.8; the oracle knows the true densities"),
+        line("completeness at P > 0.8", ratio("true_found", "true_members"), None, fraction),
+        line("purity at P > 0.8", ratio("true_found", "chosen")),
+        line("completeness of the oracle at P > 0.8", ratio("oracle_true_found", "true_members")),
+        line("purity of the oracle at P > 0.8", ratio("oracle_true_found", "oracle_chosen")),
+        line("calibration error of the oracle", median("oracle_calibration_error"), None, "the floor", percent=False),
+    ]  # fmt: skip
+
+
+GUIDED, FREE = _experiment("streams guided", True), _experiment("streams unguided", False)
+
+SYSTEM = System(
+    name="streams",
+    text="The model of the study gd1-stream, with a guide and without any, on made fields in the columns of the real "
+    "table (`starloom.streams.mock`: stream, spur and background inside the real polygon, half of the stars with "
+    "photometry). Track points lie every 2 deg of phi1 where the selection keeps at least half of the stream; they "
+    "are correlated along a stream, so intervals resample whole seeds.",
+    bars=tuple(_bars(GUIDED, "guided") + _bars(FREE, "unguided")),
+    source=Path(__file__).resolve(),
+)

@@ -1,0 +1,70 @@
+"""Run the side-by-side comparisons on one thread and write RESULTS.md.
+
+python benchmarks/run.py
+python benchmarks/run.py --only streams       # the other sections stay as they are
+"""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[name] = "1"  # before anything that reads it: CPU seconds of one thread are what is compared
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import machine
+from sections import page
+
+from starloom import progress
+from starloom.files import write_text
+
+PAGE = Path(__file__).resolve().parent / "RESULTS.md"
+PACKAGES = ("starloom", "numpy", "scipy", "astropy", "gala", "torch", "numba")
+TITLE = """# Side by side
+
+Starloom beside other ways to the same result, in the same process on one thread (`make bench`). Times are CPU seconds,
+the median of several calls after one that does not count; ratios mean more than seconds. Each pair is checked to give
+the same result.
+"""
+
+
+def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
+    """What makes the section of each system and says whether all its results agree."""
+    import speed_sky
+    import speed_streams
+
+    return {"streams": speed_streams.section, "sky": speed_sky.section}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Compare with other tools and write benchmarks/RESULTS.md.")
+    parser.add_argument("--only", metavar="NAME", help="one system")
+    options = parser.parse_args(arguments)
+    known = systems()
+    if options.only is not None and options.only not in known:
+        parser.error(f"no system {options.only!r}; there are: {', '.join(known)}")
+    sections, agreed = {}, True
+    with progress.shown():
+        for name in [options.only] if options.only else known:
+            started = time.monotonic()
+            text, good = known[name]()
+            agreed &= good
+            provenance = (
+                f"{machine.processor()}; {machine.versions(*PACKAGES)}; commit {machine.commit()}; "
+                f"{time.monotonic() - started:.0f} s in all."
+            )
+            sections[name] = f"{text.rstrip()}\n\n{provenance}\n"
+            write_text(PAGE, page(TITLE, PAGE.read_text() if PAGE.exists() else "", sections))
+            print(sections[name])
+    if not agreed:
+        print("error: a result differs from its peer's", file=sys.stderr)
+    return 0 if agreed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

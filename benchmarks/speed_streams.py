@@ -1,0 +1,266 @@
+"""Streams: the mixture's likelihood and gradient, the window's mass, and the memory that scoring takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import plain_stream_model
+import torch
+from astropy import units as u
+from astropy.table import QTable
+from side_by_side import Comparison, cpu_seconds, table
+from torch import Tensor
+
+from starloom import progress
+from starloom.catalog.tables import write_table
+from starloom.seeds import generator
+from starloom.stats.windows import ConvexPolygon
+from starloom.streams import mock
+from starloom.streams.fitted import FittedStream
+from starloom.streams.mixture import PreparedStars
+from starloom.streams.tracks import ReferenceTrack
+from starloom.studies import gd1_stream
+
+STARS = 100_000
+MEMBERS = 2
+PARALLAX = (-0.5, 2.0)  # mas
+PARALLAX_ERROR = 0.1
+NORMALS = 20_000
+CHECKED = 2000
+MATRIX_PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::matmul")
+KERNEL = "_Mass"
+SCORED = (100_000, 1_000_000)
+
+
+def section() -> tuple[str, bool]:
+    """The section of the page, and whether all results agree."""
+    progress.say("streams: a field of 1e5 stars and a fit")
+    stars, fitted = field(STARS), fit()
+    likelihood, share = _likelihood(fitted, stars)
+    comparisons = [likelihood, *_window_mass()]
+    text = ["## streams\n", table(comparisons), share, "", *_memory(fitted, stars)]
+    return "\n".join(text), all(c.agrees for c in comparisons)
+
+
+def field(rows: int, seed: int = 1) -> QTable:
+    """A made field of about this many stars with phi1, phi2, both proper motions, parallax and two magnitudes."""
+    sparse = mock.MockField(gd1_stream.POLYGON)
+    background = round(sparse.background * rows / 6400)  # about 6,400 of the default's background pass the selection
+    stars = mock.make(dataclasses.replace(sparse, background=background), seed)
+    rng = generator(seed)
+    member = np.asarray(stars["component"]) != "background"
+    parallax = np.where(member, 0.13, rng.exponential(0.4, len(stars))) + rng.normal(0.0, PARALLAX_ERROR, len(stars))
+    stars["parallax"] = parallax * u.mas
+    stars["parallax_error"] = np.full(len(stars), PARALLAX_ERROR) * u.mas
+    kept = (parallax > PARALLAX[0]) & (parallax < PARALLAX[1])
+    return stars[kept][:rows]
+
+
+def fit(members: int = MEMBERS, steps: int = 120) -> FittedStream:
+    """The model of gd1-stream with parallax, fitted well enough to have the widths of a fitted model."""
+    sparse = mock.MockField(gd1_stream.POLYGON)
+    frame = gd1_stream.model_of(gd1_stream.Config(), mock.isochrone(), None).stream_frame
+    reference = ReferenceTrack.from_galstreams(
+        mock.reference_track(sparse), "GD-1", "truth", frame, reflex_distance=mock.REFLEX_DISTANCE
+    )
+    model = gd1_stream.model_of(gd1_stream.Config(members=members, steps=steps), mock.isochrone(), reference)
+    training = dataclasses.replace(model.training, background_epochs=5)
+    return dataclasses.replace(model, parallax=PARALLAX, training=training).fit(field(7000), seed=1)
+
+
+def _likelihood(fitted: FittedStream, table: QTable) -> tuple[Comparison, str]:
+    progress.say("streams: likelihood and gradient")
+    stars = fitted.prepare(table)
+    background = fitted.background.log_prob(stars)
+    prepared = PreparedStars(fitted.model, stars, fitted.mixture, background)
+    networks = range(fitted.model.training.members)
+    plain = [plain_stream_model.PlainStreamModel(fitted, network, stars, background) for network in networks]
+
+    def ours() -> Tensor:
+        fitted.mixture.zero_grad()
+        value = torch.logsumexp(fitted.mixture.log_densities(prepared, fitted.mixture.curves()), dim=0)
+        value.sum().backward()
+        return value.detach()
+
+    def peer() -> Tensor:
+        values = []
+        for network in plain:
+            network.clear()
+            value = network.log_likelihood()
+            value.sum().backward()
+            values.append(value.detach())
+        return torch.stack(values)
+
+    apart = (ours() - peer()).abs()
+    comparison = Comparison(
+        name=f"log-likelihood and gradient of the mixture: {len(stars)} stars, 7 features, {len(plain)} networks",
+        peer="plain torch",
+        seconds=cpu_seconds(ours, 3),
+        peer_seconds=cpu_seconds(peer, 2),
+        difference=float(apart.mean()),
+        tolerance=1e-3,
+        unit="in ln p, mean over stars",
+        work=len(stars) * len(plain),
+        work_unit="stars x networks",
+        note="phi1, phi2, parallax, two proper motions, two magnitudes (half of the stars have them); stream, spur and "
+        "background. The peer evaluates every network and both components at every star, the window's mass with 24 "
+        "Gauss-Legendre nodes and the isochrone with a log-sum-exp over 118 points, once for both components; the "
+        "background's flows are frozen and not timed in either. Largest difference of one star "
+        f"{float(apart.max()):.3f}: Starloom reads the isochrone off a table in steps of distance modulus and the "
+        f"curves off a grid in phi1. Largest difference of the gradient: {_gradient_difference(fitted, plain):.1%} of "
+        "its largest element.",
+    )
+    return comparison, _time_outside(ours)
+
+
+def _gradient_difference(fitted: FittedStream, plain: list[plain_stream_model.PlainStreamModel]) -> float:
+    difference = largest = 0.0
+    for network, model in enumerate(plain):
+        gradients = model.gradients()
+        for name, curves in model.curves.items():
+            pairs = zip(curves.weights, curves.biases, strict=True)
+            ours = [parameter.grad[network] for layer in pairs for parameter in layer]
+            for a, b in zip(ours, gradients[name], strict=True):
+                difference = max(difference, float((a - b).abs().max()))
+                largest = max(largest, float(b.abs().max()))
+    return difference / largest
+
+
+def _time_outside(work: Callable[[], Tensor]) -> str:
+    """Where the time of one evaluation goes."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        work()
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(times.values())
+    kernel = times.get(KERNEL, 0.0) / total
+    products = sum(times.get(name, 0.0) for name in MATRIX_PRODUCTS) / total
+    rest = sorted(((t, name) for name, t in times.items() if name not in (KERNEL, *MATRIX_PRODUCTS)), reverse=True)
+    largest = ", ".join(f"{name.removeprefix('aten::')} {t / total:.0%}" for t, name in rest[:4])
+    return (
+        f"Of Starloom's time {kernel:.0%} is the compiled kernel of the window's mass, {products:.1%} matrix products; "
+        f"**{1.0 - kernel - products:.0%} is outside both** (largest: {largest}). The networks are evaluated on a grid "
+        "of phi1, so their matrix products do not grow with the stars."
+    )
+
+
+def normals(count: int, seed: int = 2) -> list[Tensor]:
+    """Means (mas/yr) and covariances about the selection polygon, float64, as a fit meets them."""
+    rng = generator(seed)
+    vertices = ConvexPolygon(gd1_stream.POLYGON).vertices
+    corners = rng.dirichlet(np.ones(len(vertices)), count) @ vertices + rng.normal(0.0, 0.7, (count, 2))
+    a, b = np.exp(rng.uniform(np.log(0.05), np.log(2.0), (2, count)))
+    rho = rng.uniform(-0.8, 0.8, count)
+    return [torch.as_tensor(value) for value in (*corners.T, a**2, rho * a * b, b**2)]
+
+
+def _with_gradient(mass: Callable[..., Tensor], parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
+    leaves = [value.clone().requires_grad_() for value in parameters]
+    value = mass(*leaves)
+    value.sum().backward()
+    gradient = torch.stack([leaf.grad for leaf in leaves[:2] if leaf.grad is not None])
+    return value.detach(), gradient
+
+
+def _window_mass() -> list[Comparison]:
+    """The kernel against torch rules that come as near to the truth as it does."""
+    progress.say("streams: mass in the window")
+    polygon = ConvexPolygon(gd1_stream.POLYGON)
+    corners = torch.as_tensor(np.unique(polygon.vertices[:, 0]))
+    parameters = normals(NORMALS)
+    some = [value[:CHECKED] for value in parameters]
+
+    def kernel(*normal: Tensor) -> Tensor:
+        return polygon.log_normal_mass(*normal).exp()
+
+    def rule(nodes: int, ends: Tensor | None) -> Callable[..., Tensor]:
+        return lambda *normal: plain_stream_model.window_mass(polygon, normal, nodes, ends)
+
+    truth = _with_gradient(rule(128, corners), some)
+
+    def errors(mass: Callable[..., Tensor]) -> tuple[float, float]:
+        found = _with_gradient(mass, some)
+        value, gradient = (float((a - b).abs().max()) for a, b in zip(found, truth, strict=True))
+        return value, gradient
+
+    ours = errors(kernel)
+    seconds = cpu_seconds(lambda: _with_gradient(kernel, parameters))
+    found = []
+    for label, ends, choices in (
+        ("Gauss-Legendre over the whole window", None, (24, 48, 96, 192, 384)),
+        ("Gauss-Legendre from corner to corner", corners, (2, 4, 6, 8, 12, 16, 24)),
+    ):
+        reached = {nodes: errors(rule(nodes, ends)) for nodes in choices}
+        equal = [nodes for nodes in choices if reached[nodes][0] <= ours[0] and reached[nodes][1] <= ours[1]]
+        nodes = equal[0] if equal else choices[-1]
+        start = f"{label} does not come as near as the kernel" if not equal else "errors as small as the kernel's"
+        found.append(
+            Comparison(
+                name=f"mass of {NORMALS} normals in the window and its gradient, against {label}",
+                peer=f"torch, {nodes} nodes{' a piece' if ends is not None else ''}",
+                seconds=seconds,
+                peer_seconds=cpu_seconds(lambda n=nodes, e=ends: _in_blocks(rule(n, e), parameters), 3),
+                difference=max(reached[nodes][0], ours[0]),
+                tolerance=1e-3 if ends is None else 1e-6,
+                unit="of the mass",
+                work=NORMALS,
+                work_unit="normals",
+                note=f"{start}; largest error of the mass {ours[0]:.1e} (peer {reached[nodes][0]:.1e}), of its "
+                f"derivatives by the mean {ours[1]:.1e} (peer {reached[nodes][1]:.1e}) per mas/yr, against 128 nodes "
+                f"between each two corners, over {CHECKED} normals of width 0.05 to 2 mas/yr; float64.",
+            )
+        )
+    return found
+
+
+def _in_blocks(mass: Callable[..., Tensor], parameters: list[Tensor], block: int = 2000) -> None:
+    for pieces in zip(*(torch.split(value, block) for value in parameters), strict=True):
+        _with_gradient(mass, list(pieces))
+
+
+def _memory(fitted: FittedStream, stars: QTable) -> list[str]:
+    """Largest memory of a process that scores a table, above that of one which only reads it."""
+    lines = [
+        "Memory of scoring (`predict` of a whole table, in a process of its own):\n",
+        "| stars | reading the table, MB | scoring it, MB | more a star, kB | CPU s |",
+        "|---|---|---|---|---|",
+    ]
+    each = []
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        fitted.save(model)
+        for rows in SCORED:
+            progress.say(f"streams: memory of scoring {rows} stars")
+            path = Path(folder) / f"{rows}.parquet"
+            write_table(_repeated(stars, rows), path)
+            read, scored = (_child(model, path, mode) for mode in ("read", "score"))
+            each.append((scored["megabytes"] - read["megabytes"]) * 1e3 / rows)
+            lines.append(
+                f"| {rows:,} | {read['megabytes']:,.0f} | {scored['megabytes']:,.0f} | {each[-1]:.2f} | "
+                f"{scored['seconds'] - read['seconds']:.1f} |"
+            )
+    growth = "does not grow with the table" if each[-1] * SCORED[-1] < 2.0 * each[0] * SCORED[0] else (
+        f"grows with the table, by about {each[-1]:.1f} kB a star: it is **not flat**, and 1e7 stars would take "
+        f"about {each[-1] * 1e7 / 1e6:.0f} GB. Score larger tables in partitions (`starloom.catalog.partitions`)"
+    )  # fmt: skip
+    return [*lines, "", f"The memory {growth}. {fitted.model.training.members} networks; peak resident size.", ""]
+
+
+def _repeated(stars: QTable, rows: int) -> QTable:
+    chosen = stars[np.arange(rows) % len(stars)]
+    chosen["source_id"] = np.arange(rows, dtype=np.int64)
+    return chosen
+
+
+def _child(model: Path, path: Path, mode: str) -> dict[str, float]:
+    script = Path(__file__).resolve().parent / "scoring_memory.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(model), str(path), mode], check=True, capture_output=True, text=True
+    )
+    return {name: float(value) for name, value in json.loads(done.stdout).items()}

@@ -1,0 +1,175 @@
+"""A fitted stream: memberships, densities, expected numbers; saved and loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from starloom.catalog.tables import read_table
+from starloom.errors import ModelFileError
+from starloom.neural.checkpoints import load_folder, save_folder
+from starloom.neural.curves import Curves, read_off
+from starloom.streams.background import Background
+from starloom.streams.configuration import PM
+from starloom.streams.mixture import Mixture, PreparedStars
+from starloom.streams.stars import Stars, prepare
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from starloom.streams.membership import StreamModel
+
+KIND = "starloom stream membership 1"
+Z90 = 1.6448536269514722  # half of the central 90 % of a normal
+
+
+class FittedStream:
+    """A fitted StreamModel: memberships, tracks, samples; ``save`` and ``load``."""
+
+    def __init__(self, model: StreamModel, background: Background, mixture: Mixture, phi1_seen: np.ndarray) -> None:
+        self.model, self.background, self.mixture = model, background, mixture
+        self.phi1_seen = phi1_seen
+        self.report: dict[str, Any] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Components, the background last."""
+        return [component.name for component in self.model.components] + ["background"]
+
+    def curves_at(self, name: str, phi1: Any) -> np.ndarray:
+        """Learned curves of a component, or the log fractions ("weights") at phi1 (deg): (members, n, outputs)."""
+        curves = self.mixture.weights if name == "weights" else self.mixture.tracks[name]
+        assert isinstance(curves, Curves)
+        with torch.no_grad():
+            values = read_off(curves(), curves.places(torch.as_tensor(np.asarray(phi1, dtype=np.float64))))
+        return np.asarray(values.double().numpy())
+
+    def prepare(self, table: Any) -> Stars:
+        """Make a table ready for ``probabilities`` and ``log_densities``."""
+        return prepare(self.model, read_table(table))
+
+    def log_densities(self, stars: Stars, prepared: PreparedStars | None = None) -> Tensor:
+        """log(f_q p_q), (components + 1, members, n)."""
+        prepared = prepared or PreparedStars(self.model, stars, self.mixture, self.background.log_prob(stars))
+        with torch.no_grad():
+            return self.mixture.log_densities(prepared, self.mixture.curves())
+
+    def probabilities(self, stars: Stars) -> Tensor:
+        """Membership probability of each component, (components + 1, members, n)."""
+        return torch.softmax(self.log_densities(stars), dim=0)
+
+    def predict(self, table: Any) -> QTable:
+        """The same rows plus membership.
+
+        Returns
+        -------
+        QTable
+            For each component ``p_NAME`` (best fit), ``p_NAME_low``, ``p_NAME_high`` (central 90 % of the bootstrap
+            ensemble, normal in the log odds), ``p_member`` (all components but the background), ``features_used``,
+            ``phi1``, ``phi2``, ``pm_phi1_cosphi2``, ``pm_phi2``, and ``reason``: why a row was not used (then NaN).
+        """
+        import astropy.units as u
+
+        result = read_table(table).copy()
+        stars = self.prepare(result)
+        units = {"phi1": u.deg, "phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr)}
+        for name, values in self._membership(stars).items():
+            filled = np.full(len(result), np.nan)
+            filled[stars.rows] = values
+            result[name] = filled * units[name] if name in units else filled
+        used = np.zeros(len(result), dtype=np.int64)
+        used[stars.rows] = stars.features_used()
+        result["features_used"], result["reason"] = used, stars.reasons
+        return result
+
+    def _membership(self, stars: Stars) -> dict[str, np.ndarray]:
+        seen = stars.pm_seen.numpy()
+        columns = {"phi1": stars.phi1, "phi2": stars.phi2.numpy()}
+        for place, name in enumerate(PM):
+            columns[name] = np.where(seen, stars.pm[:, place].numpy(), np.nan)
+        if len(stars) == 0:
+            empty = np.zeros(0)
+            for name in ["member", *self.names]:
+                columns |= {f"p_{name}": empty, f"p_{name}_low": empty, f"p_{name}_high": empty}
+            return columns
+        p = self.probabilities(stars).double().numpy()
+        shares = {"member": p[:-1].sum(axis=0), **dict(zip(self.names, p, strict=True))}
+        for name, values in shares.items():
+            odds = np.log(np.clip(values, 1e-12, 1.0)) - np.log(np.clip(1.0 - values, 1e-12, 1.0))
+            spread = Z90 * odds[1:].std(axis=0, ddof=1) if len(odds) > 2 else np.full(values.shape[1], np.nan)
+            columns[f"p_{name}"] = values[0]
+            columns[f"p_{name}_low"] = 1.0 / (1.0 + np.exp(-(odds[0] - spread)))
+            columns[f"p_{name}_high"] = 1.0 / (1.0 + np.exp(-(odds[0] + spread)))
+        return columns
+
+    def log_prob(self, table: Any) -> np.ndarray:
+        """Log density of each row given its phi1 (best fit), NaN where a row is not used; shape (rows,)."""
+        stars = self.prepare(table)
+        values = np.full(len(stars.reasons), np.nan)
+        if len(stars):
+            values[stars.rows] = torch.logsumexp(self.log_densities(stars)[:, 0], dim=0).numpy()
+        return values
+
+    def expected_members(self, table: Any) -> dict[str, tuple[float, float, float]]:
+        """Expected number of stars of each component and of "member": value and central 90 % (bootstrap)."""
+        p = self.probabilities(self.prepare(table)).double().sum(dim=2).numpy()
+        counts = {"member": p[:-1].sum(axis=0), **dict(zip(self.names, p, strict=True))}
+        return {
+            name: (float(c[0]), float(c[0] - Z90 * c[1:].std(ddof=1)), float(c[0] + Z90 * c[1:].std(ddof=1)))
+            for name, c in counts.items()
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Save to a folder: safetensors and JSON."""
+        tensors = {f"background.{name}": value for name, value in self.background.state_dict().items()}
+        tensors |= {f"mixture.{name}": value for name, value in self.mixture.state_dict().items()}
+        tensors["phi1_seen"] = torch.as_tensor(self.phi1_seen)
+        frame = self.model.stream_frame
+        settings = asdict(self.model) | {"frame": None if frame is None else asdict(frame)}
+        save_folder(folder, KIND, {"model": settings, "report": self.report}, tensors)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> FittedStream:
+        """Load what ``save`` wrote."""
+        from starloom.streams.membership import model_from_settings
+
+        settings, tensors = load_folder(folder, KIND)
+        model = model_from_settings(settings["model"])
+        blank = torch.Generator().manual_seed(0)
+        background, mixture = Background(model, blank), Mixture(model, blank)
+        try:
+            for name, module in (("background", background), ("mixture", mixture)):
+                state = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
+                module.load_state_dict(state)
+            fitted = cls(model, background, mixture, tensors["phi1_seen"].numpy())
+        except (RuntimeError, KeyError) as error:
+            raise ModelFileError(f"the model in {folder} does not fit its settings: {error}") from error
+        fitted.report = settings["report"]
+        return fitted
+
+    def warnings(self, stars: Stars, prepared: PreparedStars, last_change: float) -> list[str]:
+        """What a reader must know of how the fit ended: collapse, no convergence, a worse optimum."""
+        log_p = self.log_densities(stars, prepared)
+        counts = torch.softmax(log_p, dim=0).sum(dim=2)
+        found = []
+        for place, component in enumerate(self.model.components):
+            if float(counts[place, 0]) < 5:
+                found.append(f"component {component.name} collapsed: {float(counts[place, 0]):.1f} stars expected")
+            elif float((counts[place, 1:] < 5).float().mean()) > 0.25:
+                found.append(f"component {component.name} collapsed in more than a quarter of the bootstrap fits")
+        if last_change > 0.02:
+            found.append("the fit had not settled: its loss still fell by over 2 % in the last tenth of the steps")
+        with torch.no_grad():
+            log_p_total, penalty = self.mixture.objective(prepared)
+        objective = log_p_total.sum(dim=1) - penalty
+        better = float(objective.max() - objective[0])
+        if better > 20:
+            found.append(
+                f"a bootstrap fit describes the stars better than the best fit (ln L + {better:.0f}): fit longer"
+            )
+        return found

@@ -1,0 +1,21 @@
+"""What every test shares: no network for Earth rotation tables, one thread for torch, and where real tables may be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    import torch
+    from astropy.utils import iers
+
+    iers.conf.auto_download = False
+    iers.conf.auto_max_age = None
+    torch.set_num_threads(1)
+    if DATA.is_dir():
+        os.environ.setdefault("STARLOOM_DATA", str(DATA))
