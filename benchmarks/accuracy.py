@@ -11,6 +11,7 @@ bars use, and the settings stay the same.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -53,9 +54,10 @@ class Cache:
         self.key = {"version": __version__, "source": source, "settings": settings}
         self.records: dict[int, dict[str, Any]] = {}
         for line in self._lines():
-            record = json.loads(line)
-            if {name: record[name] for name in self.key} == self.key:
-                self.records[record["seed"]] = record
+            with contextlib.suppress(ValueError):  # a line that cannot be read was not run
+                record = json.loads(line)
+                if isinstance(record, dict) and {name: record.get(name) for name in self.key} == self.key:
+                    self.records[record["seed"]] = record
 
     def _lines(self) -> list[str]:
         return self.path.read_text().splitlines() if self.path.exists() else []

@@ -6,12 +6,8 @@ python benchmarks/run.py --only streams       # the other sections stay as they 
 
 from __future__ import annotations
 
-import os
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[name] = "1"  # before anything that reads it: CPU seconds of one thread are what is compared
-
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +20,7 @@ from starloom import progress
 from starloom.files import write_text
 
 PAGE = Path(__file__).resolve().parent / "RESULTS.md"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 PACKAGES = ("starloom", "numpy", "scipy", "astropy", "gala", "torch", "numba")
 TITLE = """# Side by side
 
@@ -35,6 +32,7 @@ the same result.
 
 def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
+    os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_sky
     import speed_streams
 

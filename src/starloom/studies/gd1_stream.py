@@ -327,7 +327,7 @@ STUDY = Study(
     config=Config,
     presets={
         "tour": {"members": 3, "steps": 150, "unguided": False},
-        "quick": {"members": 6, "steps": 300},
+        "quick": {"members": 5, "steps": 250},
         "full": {"members": 16, "steps": 800},
     },
     inputs=(

@@ -46,9 +46,7 @@ def test_a_named_frame_against_gala(name, sky):
     star = coordinates.SkyCoord(
         ra * u.deg, dec * u.deg, pm_ra_cosdec=pmra * MAS_YR, pm_dec=pmdec * MAS_YR, frame="icrs"
     ).transform_to(getattr(gala_coordinates, name)())
-    longitude, latitude, *_ = star.frame_specific_representation_info[
-        coordinates.UnitSphericalRepresentation
-    ]
+    longitude, latitude, *_ = star.frame_specific_representation_info[coordinates.UnitSphericalRepresentation]
     phi1, phi2 = frame.to_frame(ra, dec)
     # gala writes some of its matrices with eight digits, which is 1e-6 deg
     along = apart(phi1, getattr(star, longitude.framename).to_value(u.deg)) * np.cos(np.radians(phi2))
@@ -155,7 +153,9 @@ def test_a_frame_through_two_points():
     assert c - a == pytest.approx(length, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["Nonsense", "", "gd1koposov10", "reflex_correct", "GreatCircleICRSFrame", "MWStreams"])
+@pytest.mark.parametrize(
+    "name", ["Nonsense", "", "gd1koposov10", "reflex_correct", "GreatCircleICRSFrame", "MWStreams"]
+)
 def test_an_unknown_frame_lists_the_known_ones(name):
     with pytest.raises(ConfigError, match="no stream frame") as caught:
         StreamFrame.named(name)

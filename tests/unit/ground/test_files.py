@@ -56,9 +56,14 @@ def test_a_file_follows_the_umask(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
     files.write_text(tmp_path / "file", "old")
-    with pytest.raises(error), files.atomic_path(tmp_path / "file") as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def fail():
+        with files.atomic_path(tmp_path / "file") as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert (tmp_path / "file").read_text() == "old"
     assert names(tmp_path) == ["file"]
 
@@ -121,9 +126,9 @@ def test_a_target_that_is_a_folder(tmp_path):
 
 
 def test_a_lock_held_elsewhere(tmp_path):
-    with files.lock(tmp_path / "lock"):
-        with pytest.raises(OutputError, match="in use by another run"), files.lock(tmp_path / "lock", wait=False):
-            pass
+    refused = pytest.raises(OutputError, match="in use by another run")
+    with files.lock(tmp_path / "lock"), refused, files.lock(tmp_path / "lock", wait=False):
+        pass
     with files.lock(tmp_path / "lock", wait=False):
         pass
 
@@ -173,10 +178,15 @@ def test_a_run_is_published_whole(tmp_path):
 
 def test_an_unfinished_run_leaves_the_old_result_and_its_checkpoints(tmp_path):
     finish(tmp_path / "out", "old")
-    with pytest.raises(KeyboardInterrupt), files.RunFolder(tmp_path / "out") as folder:
-        files.write_text(folder.checkpoints / "state", "half")
-        files.write_text(folder.staging / "tables" / "a.txt", "new")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with files.RunFolder(tmp_path / "out") as folder:
+            files.write_text(folder.checkpoints / "state", "half")
+            files.write_text(folder.staging / "tables" / "a.txt", "new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert (tmp_path / "out" / "tables" / "a.txt").read_text() == "old"
     with files.RunFolder(tmp_path / "out", resume=True) as folder:
         assert (folder.checkpoints / "state").read_text() == "half"
@@ -223,9 +233,9 @@ def test_a_broken_manifest_stops_the_run(tmp_path, content):
 
 
 def test_two_runs_into_one_folder(tmp_path):
-    with files.RunFolder(tmp_path / "out"):
-        with pytest.raises(OutputError, match="in use by another run"), files.RunFolder(tmp_path / "out"):
-            pass
+    refused = pytest.raises(OutputError, match="in use by another run")
+    with files.RunFolder(tmp_path / "out"), refused, files.RunFolder(tmp_path / "out"):
+        pass
     finish(tmp_path / "out")
 
 

@@ -62,7 +62,11 @@ def test_showing_ends_with_its_block_even_after_an_error(capsys):
 
 
 def test_an_interrupt_passes_through_a_bar(capsys):
-    with progress.shown(), pytest.raises(KeyboardInterrupt), progress.bar("work", 2) as advance:
-        advance()
-        raise KeyboardInterrupt
+    def interrupted():
+        with progress.shown(), progress.bar("work", 2) as advance:
+            advance()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert "work: 1 steps in" not in capsys.readouterr().err, "an interrupted work is not reported as done"

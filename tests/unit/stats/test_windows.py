@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -44,8 +45,7 @@ def mass_by_quadrature(vertices, mx, my, xx, xy, yy):
     cuts = [mx + k * sigma_x for k in (-7, -4, -2, -1, 0, 1, 2, 4, 7)]
     edges = sorted([*knots, *(cut for cut in cuts if knots[0] < cut < knots[-1])])
     return sum(
-        integrate.quad(density, a, b, epsabs=1e-12, epsrel=1e-10, limit=200)[0]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        integrate.quad(density, a, b, epsabs=1e-12, epsrel=1e-10, limit=200)[0] for a, b in itertools.pairwise(edges)
     )
 
 

@@ -122,7 +122,7 @@ def test_training_needs_something_to_do(changes):
 
 
 def test_an_unknown_frame_is_told_at_once(make_model):
-    with pytest.raises(ConfigError, match="no stream frame 'GD2'; gala has .*GD1Koposov10"):
+    with pytest.raises(ConfigError, match=r"no stream frame 'GD2'; gala has .*GD1Koposov10"):
         make_model(frame="GD2")
 
 

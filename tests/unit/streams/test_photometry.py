@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -28,8 +29,7 @@ def by_quadrature(magnitudes, errors, start, end, scatter):
     nearest = float(np.clip(((magnitudes - start) / sigma) @ along / (along @ along), 0, 1))
     points = sorted({0.0, 1.0, nearest, *(np.clip(nearest + np.array([-0.1, -0.02, 0.02, 0.1]), 0, 1).tolist())})
     return sum(
-        integrate.quad(density, a, b, epsabs=0, epsrel=1e-10, limit=200)[0]
-        for a, b in zip(points[:-1], points[1:], strict=True)
+        integrate.quad(density, a, b, epsabs=0, epsrel=1e-10, limit=200)[0] for a, b in itertools.pairwise(points)
     )
 
 
@@ -73,7 +73,9 @@ def test_a_segment_integrates_to_one(bands):
     start, end = np.array([18.0, 17.2, 17.0])[:bands], np.array([18.5, 17.4, 17.3])[:bands]
     errors = np.array([0.04, 0.07, 0.05])[:bands]
     step = 0.04
-    axes = [np.arange(a - 0.7, b + 0.7, step) for a, b in zip(np.minimum(start, end), np.maximum(start, end), strict=True)]
+    axes = [
+        np.arange(a - 0.7, b + 0.7, step) for a, b in zip(np.minimum(start, end), np.maximum(start, end), strict=True)
+    ]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, bands)
     density = segment_density(double(grid), double(np.tile(errors, (len(grid), 1))), double(start), double(end), 0.08)
     assert float(density.sum()) * step**bands == pytest.approx(1.0, abs=1e-6)

@@ -43,9 +43,7 @@ def table_of(parts, rows=ROWS, **changes):
 @pytest.fixture
 def model(make_model, parts):
     box = parts.proper_motion(polygon=None, system="stream")
-    return make_model(
-        proper_motion=box, parallax=(-1.0, 1.0), radial_velocity=Coordinate((-300.0, 300.0), (2.0, 30.0))
-    )
+    return make_model(proper_motion=box, parallax=(-1.0, 1.0), radial_velocity=Coordinate((-300.0, 300.0), (2.0, 30.0)))
 
 
 def prepare(model, table):
@@ -113,9 +111,7 @@ def test_one_missing_band_hides_the_photometry(model, parts, name):
 
 
 def test_what_a_star_was_judged_by_is_counted(model, parts):
-    table = table_of(
-        parts, parallax=np.array([0.1, np.nan, 0.1, 0.1, 0.1, 0.1]), parallax_error=np.full(ROWS, 0.1)
-    )
+    table = table_of(parts, parallax=np.array([0.1, np.nan, 0.1, 0.1, 0.1, 0.1]), parallax_error=np.full(ROWS, 0.1))
     table["pmra"] = changed(table["pmra"], 2, np.nan)
     table["g_mag"] = changed(table["g_mag"], 3, np.nan)
     # phi2, two proper motions, parallax, two magnitudes; no velocity column
@@ -289,7 +285,9 @@ def test_a_model_without_proper_motions_needs_none(make_model, parts):
 
 
 def test_a_model_without_a_frame_takes_the_streams_own_coordinates(make_model, parts):
-    bare = make_model(frame=None, proper_motion=parts.proper_motion(polygon=None, system="stream", reflex_distance=None))
+    bare = make_model(
+        frame=None, proper_motion=parts.proper_motion(polygon=None, system="stream", reflex_distance=None)
+    )
     table = {
         "phi1": np.array([-60.0, -40.0, -10.0]),
         "phi2": np.array([0.0, 1.0, 0.0]),
