@@ -49,7 +49,7 @@ docs: $(VENV)/installed-docs
 accuracy: install
 	$(BIN)/python benchmarks/accuracy.py
 
-# Side by side with peers, in an environment of their own. Writes benchmarks/RESULTS.md.
+# Side by side with peers, in the same run. Writes benchmarks/RESULTS.md.
 bench: install
 	$(BIN)/python benchmarks/run.py
 

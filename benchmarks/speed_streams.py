@@ -1,14 +1,9 @@
-"""Streams: the mixture's likelihood and gradient, the window's mass, and the memory that scoring takes."""
+"""Streams: the mixture's likelihood and gradient, and the mass in its window."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import plain_stream_model
@@ -19,7 +14,6 @@ from side_by_side import Comparison, cpu_seconds, table
 from torch import Tensor
 
 from starloom import progress
-from starloom.catalog.tables import write_table
 from starloom.seeds import generator
 from starloom.stats.windows import ConvexPolygon
 from starloom.streams import mock
@@ -37,8 +31,6 @@ CHECKED = 500
 REFERENCE_NODES = 512
 MATRIX_PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::matmul")
 KERNEL = "_Mass"
-SCORED = (100_000, 1_000_000)
-FLAT = 0.05  # kB a star: less than the columns of the result
 
 
 def section() -> tuple[str, bool]:
@@ -47,8 +39,7 @@ def section() -> tuple[str, bool]:
     stars, fitted = field(STARS), fit()
     likelihood, share = _likelihood(fitted, stars)
     comparisons = [likelihood, *_window_mass()]
-    text = ["## streams\n", table(comparisons), share, "", *_memory(fitted, stars)]
-    return "\n".join(text), all(c.agrees for c in comparisons)
+    return f"## streams\n\n{table(comparisons)}\n{share}", all(c.agrees for c in comparisons)
 
 
 def field(rows: int, seed: int = 1) -> QTable:
@@ -226,49 +217,3 @@ def _window_mass() -> list[Comparison]:
 def _in_blocks(mass: Callable[..., Tensor], parameters: list[Tensor], block: int = 2000) -> None:
     for pieces in zip(*(torch.split(value, block) for value in parameters), strict=True):
         _with_gradient(mass, list(pieces))
-
-
-def _memory(fitted: FittedStream, stars: QTable) -> list[str]:
-    """Largest memory of a process that scores a table, above that of one which only reads it."""
-    lines = [
-        "Memory of scoring (`predict` of a whole table, in a process of its own):\n",
-        "| stars | reading the table, MB | reading and scoring it, MB | CPU s of scoring |",
-        "|---|---|---|---|",
-    ]
-    above = []
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model"
-        fitted.save(model)
-        for rows in SCORED:
-            progress.say(f"streams: memory of scoring {rows} stars")
-            path = Path(folder) / f"{rows}.parquet"
-            write_table(_repeated(stars, rows), path)
-            read, scored = (_child(model, path, mode) for mode in ("read", "score"))
-            above.append(scored["megabytes"] - read["megabytes"])
-            lines.append(
-                f"| {rows:,} | {read['megabytes']:,.0f} | {scored['megabytes']:,.0f} | "
-                f"{scored['seconds'] - read['seconds']:.1f} |"
-            )
-    per_star = (above[1] - above[0]) * 1e3 / (SCORED[1] - SCORED[0])  # kB
-    if per_star < FLAT:
-        verdict = f"Scoring is flat: {per_star:.2f} kB more for each further star."
-    else:
-        verdict = (
-            f"Scoring takes {per_star:.1f} kB more for each further star: it is **not flat**. 1e7 stars at once would "
-            f"take about {per_star * 10:.0f} GB; score such tables in partitions (`starloom.catalog.partitions`)."
-        )
-    return [*lines, "", f"{verdict} {fitted.model.training.members} networks; peak of the resident memory.", ""]
-
-
-def _repeated(stars: QTable, rows: int) -> QTable:
-    chosen = stars[np.arange(rows) % len(stars)]
-    chosen["source_id"] = np.arange(rows, dtype=np.int64)
-    return chosen
-
-
-def _child(model: Path, path: Path, mode: str) -> dict[str, float]:
-    script = Path(__file__).resolve().parent / "scoring_memory.py"
-    done = subprocess.run(
-        [sys.executable, str(script), str(model), str(path), mode], check=True, capture_output=True, text=True
-    )
-    return {name: float(value) for name, value in json.loads(done.stdout).items()}

@@ -1,4 +1,4 @@
-"""Conditional normalizing flows that are normalised exactly on a box.
+"""Conditional normalizing flows that are normalized exactly on a box.
 
 The flows are zuko's masked autoregressive flows with rational-quadratic splines; here they map the box [-1, 1]^d onto
 itself with a uniform base, and their slopes at the ends are free. So the density integrates to one over the window of

@@ -23,7 +23,7 @@ CHECKPOINT_SECONDS = 5.0
 
 @contextlib.contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """Draw torch's global random numbers (weight initialisation of libraries) from a generator, and put them back."""
+    """Draw torch's global random numbers (weight initialization of libraries) from a generator, and put them back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
         yield
@@ -55,12 +55,14 @@ class Training:
 
     @property
     def last_change(self) -> float:
-        """Fall of the loss over the last tenth of the steps, per step of the whole fall (0: settled)."""
-        if len(self.losses) < 20:
-            return math.nan
-        tail = max(len(self.losses) // 10, 1)
+        """Share of the loss's whole fall that came after six tenths of the steps (near 0: settled).
+
+        The learning rate fades towards the end, so that the very last steps always look settled.
+        """
         whole = self.losses[0] - self.losses[-1]
-        return (self.losses[-1 - tail] - self.losses[-1]) / whole if whole > 0 else math.nan
+        if len(self.losses) < 20 or whole <= 0:
+            return 1.0
+        return (self.losses[int(0.6 * len(self.losses))] - self.losses[-1]) / whole
 
 
 def descend(
@@ -105,23 +107,27 @@ def descend(
             if not torch.isfinite(value):
                 raise FitError(f"{label}: the loss became {float(value.detach())} at step {step} of {steps}")
             value.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
+            if not torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, clip)):
+                raise FitError(f"{label}: the gradient is not finite at step {step} of {steps}")
             optimizer.step()
             schedule.step()
             record.losses.append(float(value.detach()))
             advance(1, f"loss {record.losses[-1]:.4f}")
             if checkpoint is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or step == steps - 1):
-                _keep(checkpoint, parameters, optimizer, record)
+                _keep(checkpoint, parameters, optimizer, record, steps)
                 saved = time.monotonic()
     record.seconds = time.monotonic() - started
     return record
 
 
-def _keep(path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, record: Training) -> None:
+def _keep(
+    path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, record: Training, steps: int
+) -> None:
     tensors = {f"parameter.{place}": parameter.detach() for place, parameter in enumerate(parameters)}
     for place, parameter in enumerate(parameters):
         for name, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(value)
+    tensors["steps"] = torch.tensor(steps)  # the learning rate of a step depends on how many there are
     tensors["losses"] = torch.tensor(record.losses, dtype=torch.float64)
     save_tensors(path, tensors)
 
@@ -138,7 +144,7 @@ def _restore(
     names = [f"parameter.{place}" for place in range(len(parameters))]
     shapes = [tensors[name].shape if name in tensors else None for name in names]
     losses = tensors.get("losses", torch.zeros(0, dtype=torch.float64)).tolist()
-    if shapes != [parameter.shape for parameter in parameters] or len(losses) > steps:
+    if shapes != [parameter.shape for parameter in parameters] or int(tensors.get("steps", torch.tensor(-1))) != steps:
         raise ModelFileError(f"{path} belongs to a run with other settings; remove it or run without resuming")
     for place, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
         with torch.no_grad():
@@ -204,6 +210,8 @@ def fit_density(
                 optimizer.step()
             schedule.step()
             value = held_loss()
+            if not math.isfinite(value):
+                raise FitError(f"{label}: the held-out likelihood became {value} in epoch {epoch}")
             if value < best:
                 best, best_epoch, state = value, epoch, copy.deepcopy(model.state_dict())
             advance(1, f"held-out {value:.4f}")

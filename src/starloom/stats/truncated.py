@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-_FLAT = 1e-3  # |slope| * length below which the exponential's normalisation is summed as a series
+_FLAT = 1e-3  # |slope| * length below which the exponential's normalization is summed as a series
 
 
 def normal_cdf(x: Tensor) -> Tensor:

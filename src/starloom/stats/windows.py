@@ -1,7 +1,7 @@
 """Windows of a selection: where in data space a star could have been found.
 
 A density fitted to selected stars must integrate to one over the window that selected them. Here: the convex polygon,
-with its map to the unit square (so that a flow on the square is normalised on the polygon) and the mass of a
+with its map to the unit square (so that a flow on the square is normalized on the polygon) and the mass of a
 two-dimensional normal inside it.
 """
 

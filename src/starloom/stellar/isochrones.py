@@ -183,7 +183,7 @@ class Isochrone:
         return self._at(mass, self.initial_mass, "initial mass")
 
     def at_arc_length(self, gamma: ArrayLike, bands: Sequence[str]) -> Isochrone:
-        """Interpolate linearly in the normalised arc length of some magnitudes (see `arc_length`)."""
+        """Interpolate linearly in the normalized arc length of some magnitudes (see `arc_length`)."""
         return self._at(gamma, self.arc_length(bands), "arc length")
 
     def _at(self, new: ArrayLike, coordinate: Floats, name: str) -> Isochrone:

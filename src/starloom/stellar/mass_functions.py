@@ -1,4 +1,4 @@
-"""How many stars there are of each mass: normalised densities with exact integrals, and weights along an isochrone.
+"""How many stars there are of each mass: normalized densities with exact integrals, and weights along an isochrone.
 
 `step_function` has the same methods over any other coordinate, such as the arc length along an isochrone.
 """
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 class Piece(ABC):
-    """An unnormalised density between two edges, with its exact integral."""
+    """An unnormalized density between two edges, with its exact integral."""
 
     low: float
     high: float
@@ -127,7 +127,7 @@ class _Flat(Piece):
 
 
 class MassFunction:
-    """A normalised density on [low, high] made of pieces that touch: number of stars per unit mass (Msun).
+    """A normalized density on [low, high] made of pieces that touch: number of stars per unit mass (Msun).
 
     Made by `power_law`, `kroupa_2001`, `chabrier_2003`, and by `step_function` over any coordinate.
     """
@@ -137,7 +137,7 @@ class MassFunction:
         areas = np.array([float(piece.integral(np.asarray(piece.high))) for piece in self._pieces])
         self._total = float(areas.sum())
         if not (np.isfinite(self._total) and self._total > 0):
-            raise ConfigError(f"the mass function cannot be normalised: its integral is {self._total}")
+            raise ConfigError(f"the mass function cannot be normalized: its integral is {self._total}")
         self._below = np.concatenate([[0.0], np.cumsum(areas)]) / self._total
         self.low, self.high = self._pieces[0].low, self._pieces[-1].high
         self._edges = np.array([piece.low for piece in self._pieces] + [self.high])
@@ -280,7 +280,7 @@ def chabrier_2003(low: float = 0.08, high: float = 100.0) -> MassFunction:
 def step_function(
     edges: Sequence[float], log_density: Sequence[float], low: float = 0.0, high: float = 1.0
 ) -> MassFunction:
-    """A density in steps over any coordinate, such as the normalised arc length of an isochrone.
+    """A density in steps over any coordinate, such as the normalized arc length of an isochrone.
 
     The paper of arXiv:2311.16960 uses the edges 0, 0.35, 0.56, 1.01 with the natural logarithms -1, 0, -1 for GD-1.
 
@@ -288,7 +288,7 @@ def step_function(
     ----------
     edges : growing edges of the steps (n + 1,); they must reach from ``low`` to ``high``.
     log_density : natural logarithm of the density in each step, up to a constant (n,).
-    low, high : the range over which it is normalised.
+    low, high : the range over which it is normalized.
 
     Examples
     --------

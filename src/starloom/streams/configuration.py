@@ -11,6 +11,7 @@ import numpy as np
 from starloom.errors import ConfigError
 
 PM = ("pm_phi1_cosphi2", "pm_phi2")
+LOG_FRACTION = (-10.0, -0.05)  # bounds of the log share of a component
 
 
 def _range(name: str, pair: tuple[float, float]) -> None:
@@ -24,7 +25,7 @@ class Coordinate:
 
     Parameters
     ----------
-    window : range of the selection; a density is normalised over it. For the proper motions the range of the mean.
+    window : range of the selection; a density is normalized over it. For the proper motions the range of the mean.
     width : range of the stream's own one-sigma width, in the coordinate's unit (total width where no errors are given).
     constant_width : the width does not vary along the stream (sensible where it is mostly measurement error).
     scale, length : the mean bends by about ``scale`` over ``length`` degrees of phi1 (smoothness prior).
@@ -93,8 +94,8 @@ class Component:
     def __post_init__(self) -> None:
         if self.phi1 is not None:
             _range(f"phi1 of component {self.name!r}", self.phi1)
-        if not 0 < self.start_fraction < 0.9:
-            raise ConfigError(f"start_fraction of {self.name!r} must lie in (0, 0.9), got {self.start_fraction}")
+        if not np.exp(LOG_FRACTION[0]) < self.start_fraction < 0.9:
+            raise ConfigError(f"start_fraction of {self.name!r} must lie in (4.6e-5, 0.9), got {self.start_fraction}")
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,14 @@ class Photometry:
         _range("magnitude", self.magnitude)
         for pair in self.colors:
             _range("colors", pair)
-        if self.weights is not None and len(self.weights) != len(points) - 1:
-            raise ConfigError(f"weights needs {len(points) - 1} values, one a stretch of the isochrone")
+        if self.weights is not None:
+            weights = np.asarray(self.weights, dtype=float)
+            if len(weights) != len(points) - 1 or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+                raise ConfigError(
+                    f"weights needs {len(points) - 1} non-negative values, one a stretch of the isochrone"
+                )
+        if self.bins < 1 or not 0 <= self.scatter < np.inf or min(self.errors[:2]) < 0:
+            raise ConfigError("photometry needs bins >= 1 and a scatter and errors that are not negative")
 
 
 @dataclass(frozen=True)

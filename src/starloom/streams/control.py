@@ -21,7 +21,7 @@ def moved_counts(
     """Stars that a component would claim if it ran elsewhere.
 
     The component's track is shifted in phi2 with its widths, proper motions, distance and weights along phi1 frozen; in
-    the field without the stars near the true stream, only its total normalisation is free (maximum likelihood).
+    the field without the stars near the true stream, only its total normalization is free (maximum likelihood).
 
     Parameters
     ----------
@@ -35,7 +35,9 @@ def moved_counts(
     -------
     Expected stars at each shift, shape (shifts,).
     """
-    if min(abs(shift) for shift in shifts) <= mask:
+    if component not in fitted.names[:-1]:
+        raise ConfigError(f"no component {component!r}; the model has {', '.join(fitted.names[:-1])}")
+    if any(not abs(shift) > mask for shift in shifts):
         raise ConfigError(f"shifts must be larger than the mask of {mask} deg")
     stars = fitted.prepare(table)
     place = fitted.names.index(component)

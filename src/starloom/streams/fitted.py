@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from starloom.catalog.tables import read_table
-from starloom.errors import ModelFileError
+from starloom.errors import ConfigError, ModelFileError
 from starloom.neural.checkpoints import load_folder, save_folder
 from starloom.neural.curves import Curves, read_off
 from starloom.streams.background import Background
@@ -24,12 +24,21 @@ if TYPE_CHECKING:
 
     from starloom.streams.membership import StreamModel
 
+UNSETTLED = 0.1  # share of the loss's fall after six tenths of the steps
 KIND = "starloom stream membership 1"
 Z90 = 1.6448536269514722  # half of the central 90 % of a normal
 
 
+def half_width(members: np.ndarray) -> np.ndarray:
+    """Half of the central 90 % from the bootstrap members (all but the first), NaN with fewer than two of them."""
+    if len(members) < 3:
+        return np.full(members.shape[1:], np.nan)
+    spread: np.ndarray = Z90 * members[1:].std(axis=0, ddof=1)
+    return spread
+
+
 class FittedStream:
-    """A fitted StreamModel: memberships, tracks, samples; ``save`` and ``load``."""
+    """A fitted StreamModel: memberships, densities, expected numbers; ``save`` and ``load``."""
 
     def __init__(self, model: StreamModel, background: Background, mixture: Mixture, phi1_seen: np.ndarray) -> None:
         self.model, self.background, self.mixture = model, background, mixture
@@ -101,7 +110,7 @@ class FittedStream:
         shares = {"member": p[:-1].sum(axis=0), **dict(zip(self.names, p, strict=True))}
         for name, values in shares.items():
             odds = np.log(np.clip(values, 1e-12, 1.0)) - np.log(np.clip(1.0 - values, 1e-12, 1.0))
-            spread = Z90 * odds[1:].std(axis=0, ddof=1) if len(odds) > 2 else np.full(values.shape[1], np.nan)
+            spread = half_width(odds)
             columns[f"p_{name}"] = values[0]
             columns[f"p_{name}_low"] = 1.0 / (1.0 + np.exp(-(odds[0] - spread)))
             columns[f"p_{name}_high"] = 1.0 / (1.0 + np.exp(-(odds[0] + spread)))
@@ -117,11 +126,14 @@ class FittedStream:
 
     def expected_members(self, table: Any) -> dict[str, tuple[float, float, float]]:
         """Expected number of stars of each component and of "member": value and central 90 % (bootstrap)."""
-        p = self.probabilities(self.prepare(table)).double().sum(dim=2).numpy()
+        stars = self.prepare(table)
+        if len(stars) == 0:
+            return dict.fromkeys(["member", *self.names], (0.0, 0.0, 0.0))
+        p = self.probabilities(stars).double().sum(dim=2).numpy()
         counts = {"member": p[:-1].sum(axis=0), **dict(zip(self.names, p, strict=True))}
+        spread = {name: float(half_width(c)) for name, c in counts.items()}
         return {
-            name: (float(c[0]), float(c[0] - Z90 * c[1:].std(ddof=1)), float(c[0] + Z90 * c[1:].std(ddof=1)))
-            for name, c in counts.items()
+            name: (float(c[0]), float(c[0]) - spread[name], float(c[0]) + spread[name]) for name, c in counts.items()
         }
 
     def save(self, folder: str | Path) -> None:
@@ -139,17 +151,17 @@ class FittedStream:
         from starloom.streams.membership import model_from_settings
 
         settings, tensors = load_folder(folder, KIND)
-        model = model_from_settings(settings["model"])
         blank = torch.Generator().manual_seed(0)
-        background, mixture = Background(model, blank), Mixture(model, blank)
         try:
+            model = model_from_settings(settings["model"])
+            background, mixture = Background(model, blank), Mixture(model, blank)
             for name, module in (("background", background), ("mixture", mixture)):
                 state = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
                 module.load_state_dict(state)
             fitted = cls(model, background, mixture, tensors["phi1_seen"].numpy())
-        except (RuntimeError, KeyError) as error:
+            fitted.report = settings["report"]
+        except (RuntimeError, KeyError, ConfigError) as error:
             raise ModelFileError(f"the model in {folder} does not fit its settings: {error}") from error
-        fitted.report = settings["report"]
         return fitted
 
     def warnings(self, stars: Stars, prepared: PreparedStars, last_change: float) -> list[str]:
@@ -162,8 +174,10 @@ class FittedStream:
                 found.append(f"component {component.name} collapsed: {float(counts[place, 0]):.1f} stars expected")
             elif float((counts[place, 1:] < 5).float().mean()) > 0.25:
                 found.append(f"component {component.name} collapsed in more than a quarter of the bootstrap fits")
-        if last_change > 0.02:
-            found.append("the fit had not settled: its loss still fell by over 2 % in the last tenth of the steps")
+        if last_change > UNSETTLED:
+            found.append(
+                f"the fit had not settled: {last_change:.0%} of the loss's fall came in the last four tenths of it"
+            )
         with torch.no_grad():
             log_p_total, penalty = self.mixture.objective(prepared)
         objective = log_p_total.sum(dim=1) - penalty

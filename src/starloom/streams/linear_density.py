@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from starloom.errors import ConfigError
-from starloom.streams.fitted import Z90, FittedStream
+from starloom.streams.fitted import Z90, FittedStream, half_width
 from starloom.streams.tracks import fitted_track
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ def linear_density(fitted: FittedStream, table: Any, component: str = "stream", 
     import astropy.units as u
     from astropy.table import QTable
 
-    if bin_width <= 0:
+    if not 0 < bin_width < np.inf:
         raise ConfigError(f"bin_width must be positive, got {bin_width} deg")
+    if component not in fitted.names:
+        raise ConfigError(f"no component {component!r}; the model has {', '.join(fitted.names)}")
     low, high = fitted.model.phi1
     count = max(round((high - low) / bin_width), 1)
     edges = np.linspace(low, high, count + 1)
@@ -50,7 +52,7 @@ def linear_density(fitted: FittedStream, table: Any, component: str = "stream", 
     members = np.stack([np.bincount(place, row, minlength=count) for row in p])
     # the number of members a bin truly holds is uncertain twice: which stars they are, and how many were drawn there
     counting = np.bincount(place, p[0] ** 2, minlength=count)
-    spread = Z90 * np.sqrt(members[1:].var(axis=0, ddof=1) + counting)
+    spread = np.hypot(half_width(members), Z90 * np.sqrt(counting))
     width = np.diff(edges)
     track = fitted_track(fitted, component, 0.5 * (edges[1:] + edges[:-1]))
     kept = np.asarray(track["completeness"])

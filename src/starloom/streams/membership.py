@@ -6,16 +6,17 @@
 
 A stream and its companions are thin structures whose mean, width and share of the stars are functions of phi1 (small
 networks); the background is a truncated exponential in phi2 times flows in proper motion and photometry. Densities are
-normalised over the window that selected the stars. A star is judged by what it has: what is missing is marginalised.
+normalized over the window that selected the stars. A star is judged by what it has: what is missing is marginalized.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,9 +45,6 @@ from starloom.streams.configuration import (
 from starloom.streams.fitted import FittedStream
 from starloom.streams.mixture import Mixture, PreparedStars
 from starloom.streams.stars import Stars, prepare, tensor
-
-if TYPE_CHECKING:
-    pass
 
 FEWEST_STARS = 100
 RESCUE, STUCK = 0.4, 50.0  # share of the steps after which stuck members are moved; ln L
@@ -97,10 +95,19 @@ class StreamModel:
                 raise ConfigError(f"{name} must be (low, high) with low < high, got {pair}")
         if self.distance is None and (self.photometry is not None or self.parallax is not None):
             raise ConfigError("photometry and parallax need the range of the distance: give distance=Distance(...)")
-        for component in self.components:
+        for place, component in enumerate(self.components):
+            # the distance is the first component's, and the others share it
+            guidable = self.guidable if place == 0 else [*self.coordinates]
             for guide in component.guides:
-                if guide.coordinate not in self.guidable:
-                    raise ConfigError(f"guide on {guide.coordinate!r}: the model has {', '.join(self.guidable)}")
+                if guide.coordinate not in guidable:
+                    known = ", ".join(guidable)
+                    raise ConfigError(f"guide on {guide.coordinate!r} of {component.name!r}: it can be on {known}")
+            for name, value in component.start.items():
+                if name not in (known_names := ("phi2", *PM, "radial_velocity")):
+                    raise ConfigError(f"start of {component.name!r}: no {name!r}; known: {', '.join(known_names)}")
+                low, high = self.coordinates[name].window if name in self.coordinates else (-np.inf, np.inf)
+                if not low < value < high:
+                    raise ConfigError(f"start of {component.name!r}: {name} = {value} is outside ({low}, {high})")
         if self.proper_motion is not None:
             if self.frame is None and (self.proper_motion.system == "icrs" or self.proper_motion.reflex_distance):
                 raise ConfigError("without a frame, proper motions are taken as they are: no ICRS polygon, no reflex")
@@ -145,7 +152,7 @@ class StreamModel:
 
         Parameters
         ----------
-        table : columns of ``configuration.SCHEMA``, survey names are understood.
+        table : columns of ``schema.SCHEMA``, survey names are understood.
         seed : the same seed gives the same fit.
         checkpoints : a folder where an interrupted fit can go on from.
 
@@ -202,7 +209,9 @@ class StreamModel:
             log_p, penalty = mixture.objective(prepared)
             return scale * (penalty.sum() - (weights * log_p).sum())
 
-        path = None if checkpoints is None else checkpoints / f"{label.strip() or 'final'}-mixture.safetensors"
+        path = None
+        if checkpoints is not None:  # named for what is fitted, so that no other fit goes on from it
+            path = checkpoints / f"{label.strip() or 'final'}-mixture-{_fingerprint(self, stars, weights)}.safetensors"
         training = descend(
             loss,
             list(mixture.parameters()),
@@ -222,6 +231,14 @@ class StreamModel:
         }
         fitted.report["warnings"] = fitted.warnings(stars, prepared, training.last_change)
         return fitted
+
+
+def _fingerprint(model: StreamModel, stars: Stars, weights: Tensor) -> str:
+    """Twelve digits that change with the settings, the stars and the seed."""
+    digest = hashlib.sha256(repr(model).encode())
+    for values in (stars.phi1, stars.phi2.numpy(), stars.pm.numpy(), weights.numpy()):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _rescue(mixture: Mixture, stars: PreparedStars) -> None:
@@ -254,7 +271,24 @@ def model_from_settings(settings: Mapping[str, Any]) -> StreamModel:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(StreamModel).validate_python(settings)
+        model = TypeAdapter(StreamModel).validate_python(settings)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"the settings do not describe a stream model: {wrong}") from error
+    unknown = sorted(_unknown(settings, asdict(model)))
+    if unknown:
+        raise ConfigError(f"the settings do not describe a stream model: unknown {', '.join(unknown)}")
+    return model
+
+
+def _unknown(given: Any, known: Any, prefix: str = "") -> Iterator[str]:
+    """Names in the settings given that the model does not have (a validator passes them over in silence)."""
+    if isinstance(given, Mapping) and isinstance(known, Mapping):
+        for name, value in given.items():
+            if name in known:
+                yield from _unknown(value, known[name], f"{prefix}{name}.")
+            elif not prefix.endswith("start."):
+                yield f"{prefix}{name}"
+    elif isinstance(given, list | tuple) and isinstance(known, list | tuple):
+        for place, (one, other) in enumerate(zip(given, known, strict=False)):
+            yield from _unknown(one, other, f"{prefix}{place}.")

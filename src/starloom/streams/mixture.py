@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from starloom.neural.curves import Curve, Curves, read_off
 from starloom.stats.truncated import log_truncated_exponential, log_truncated_normal
-from starloom.streams.configuration import PM, Component
+from starloom.streams.configuration import LOG_FRACTION, PM, Component
 from starloom.streams.photometry import IsochroneTable, start_shares
 from starloom.streams.stars import Stars, tensor
 
 if TYPE_CHECKING:
     from starloom.streams.membership import StreamModel
 
-LOG_FRACTION = (-10.0, -0.05)
 _OFF = -80.0  # log density of a component where it may not exist
 _LARGEST_TOTAL = 0.98
 WIDE_START = 0.9
@@ -95,16 +94,19 @@ class Mixture(nn.Module):
         model, s = self.model, stars.stars
         weights = read_off(curves["weights"], stars.places)
         parts, total = [], torch.zeros(())
+        allowed = [_allowed(component, s.phi1) for component in model.components]
+        for place, here in enumerate(allowed):
+            total = total + torch.where(here, weights[..., place].exp(), torch.zeros(()))
+        # shares are bounded one by one; where together they are more than all, they are scaled down together
+        excess = torch.log((total / _LARGEST_TOTAL).clamp_min(1.0))
         log_depth = self._depth(stars, curves)
         for place, component in enumerate(model.components):
             values = read_off(curves[component.name], stars.places)
             log_p = self._component(stars, component, values)
             if log_depth is not None:
                 log_p = log_p + log_depth
-            log_f = weights[..., place]
-            allowed = _allowed(component, s.phi1)
-            parts.append(torch.where(allowed, log_f + log_p, torch.full((), _OFF)))
-            total = total + torch.where(allowed, log_f.exp(), torch.zeros(()))
+            log_f = weights[..., place] - excess
+            parts.append(torch.where(allowed[place], log_f + log_p, torch.full((), _OFF)))
         slope = read_off(curves["slope"], stars.places)[..., 0]
         background = log_truncated_exponential(s.phi2, slope, *model.phi2.window) + stars.background
         parts.append(torch.log1p(-total.clamp_max(_LARGEST_TOTAL)) + background)

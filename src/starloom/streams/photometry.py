@@ -91,7 +91,7 @@ class IsochroneTable:
 
         Returns
         -------
-        (members, n), normalised over the window of the first band.
+        (members, n), normalized over the window of the first band.
         """
         shares = log_shares.exp()[:, None, :]
         total = sum(

@@ -119,7 +119,13 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
         here = np.isfinite(value)
         with np.errstate(invalid="ignore"):
             refuse(here & ((value < low) | (value > high)), f"outside the {name} window")
-            refuse(here & (error < 0), f"negative {name} error")
+            # without a column of errors there are none; with one, each value needs its own
+            bad = (
+                here & (np.isnan(error) | (error < 0))
+                if f"{name}_error" in applied.colnames
+                else np.zeros(len(here), bool)
+            )
+            refuse(bad, f"{name} error not valid")
         scalars[name], errors[name], seen[name] = np.where(here, value, 0.0), np.nan_to_num(error), here
 
     magnitudes = magnitude_errors = None

@@ -15,7 +15,7 @@ from starloom.dynamics.stream_frames import StreamFrame
 from starloom.errors import CatalogError, ConfigError
 from starloom.neural.curves import Curves
 from starloom.streams.configuration import PM, Guide
-from starloom.streams.fitted import Z90, FittedStream
+from starloom.streams.fitted import FittedStream, half_width
 from starloom.streams.mixture import log_window_mass
 from starloom.streams.stars import tensor
 
@@ -75,7 +75,8 @@ class ReferenceTrack:
         if reflex_distance is not None:
             pm = pm - frame.reflex(phi1, phi2, np.full(len(ra), reflex_distance), galactic_frame)
         order = np.argsort(phi1)
-        if (np.diff(phi1[order]) <= 0).any():
+        along = np.sign(np.diff(phi1))  # the track's own order tells whether it turns back
+        if len(along) and (along != along[0]).any():
             raise CatalogError(f"the track {stream} {reference} turns back in phi1 of the frame {frame.name}")
         columns = (values[order] for values in (phi1, phi2, pm[:, 0], pm[:, 1], distance))
         return cls(f"{stream} {reference}", *columns)
@@ -154,13 +155,18 @@ def completeness(fitted: FittedStream, values: Array, names: list[str], phi1: Ar
             reflex = frame.reflex(phi1, phi2, distance, model.galactic_frame)
     mean = tensor(values[:, [names.index(name) for name in PM]])
     xx, yy = (tensor(np.exp(2.0 * values[:, names.index(f"ln_width_{name}")])) for name in PM)
+    place, zero = (model, tensor(turn), tensor(reflex), mean), torch.zeros_like(xx)
     with torch.no_grad():
-        mass = log_window_mass(model, tensor(turn), tensor(reflex), mean, xx, torch.zeros_like(xx), yy)
-    return np.asarray(mass.exp().numpy(), dtype=np.float64)
+        mass = log_window_mass(*place, xx, zero, yy).exp()
+        if model.proper_motion.wings:
+            wider = tensor(np.exp(2.0 * values[:, names.index("ln_wing_scale")]))
+            share = tensor(values[:, names.index("wing_share")])
+            mass = (1.0 - share) * mass + share * log_window_mass(*place, wider * xx, zero, wider * yy).exp()
+    return np.asarray(mass.numpy(), dtype=np.float64)
 
 
 def _band(table: QTable, name: str, members: Array, unit: object) -> None:
-    spread = Z90 * members[1:].std(axis=0, ddof=1)
+    spread = half_width(members)
     table[name], table[f"{name}_low"], table[f"{name}_high"] = (
         values * unit for values in (members[0], members[0] - spread, members[0] + spread)
     )

@@ -2,7 +2,7 @@
 
 The real table holds Gaia DR2 stars inside a polygon in (pmra, pmdec), without errors; half of them have Pan-STARRS g
 and i. So the proper motions are fitted as they are, corrected for the solar reflex at 8 kpc, all widths are total
-widths, the density is normalised over the polygon at each star's place, and the distance comes from photometry.
+widths, the density is normalized over the polygon at each star's place, and the distance comes from photometry.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
 
     stars, isochrone = inputs["stars"].table, inputs["isochrone"].table
     results = Results("gd1-stream", STUDY.title, config.preset, config.seed, summary=STUDY.summary)
+    results.inputs = [entry.record for entry in inputs.values()]
     reference = None
     if "tracks" in inputs:
         tracks = inputs["tracks"].table
@@ -237,7 +238,7 @@ def _against_reference(results: Results, track: QTable, reference: ReferenceTrac
             bar=Bar("<=", 0.3), meaning=f"on {SCORED[0]:g} < phi1 < {SCORED[1]:g} deg, reflex corrected at 8 kpc",
             published=Published(0.0, f"track {reference.name} of galstreams, 2023MNRAS.520.5225M"),
         )  # fmt: skip
-        if np.mean(np.abs(difference) > half) > 0.1:
+        if not results.simulated and np.mean(np.abs(difference) > half) > 0.1:
             outside.append(f"{name} by {np.median(difference):+.2f} {unit} in the median")
     if outside and not label:
         results.warn(
@@ -254,7 +255,8 @@ def _control(results: Results, fitted: FittedStream, stars: QTable) -> None:
     stream = fitted.expected_members(stars)["stream"][0]
     results.number(
         "stars claimed off the stream", float(moved.max() / stream), "of the stream's",
-        low=float(moved.min() / stream), high=float(moved.max() / stream), bar=Bar("<=", 0.03),
+        low=float(moved.min() / stream), high=float(moved.max() / stream),
+        bar=None if results.simulated else Bar("<=", 0.03),
         meaning=f"largest over the stream's frozen shape moved by {', '.join(f'{s:+g}' for s in SHIFTS)} deg in phi2",
     )  # fmt: skip
 

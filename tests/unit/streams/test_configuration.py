@@ -147,7 +147,7 @@ def test_components_need_names_of_their_own(make_model, parts):
 @pytest.mark.parametrize("coordinate", ["nonsense", "parallax", "radial_velocity", "ln_width_phi2"])
 def test_a_guide_on_what_the_model_has_not(make_model, parts, coordinate):
     guide = Guide(coordinate, (-40.0,), (0.0,), (1.0,))
-    with pytest.raises(ConfigError, match=f"guide on '{coordinate}': the model has phi2"):
+    with pytest.raises(ConfigError, match=f"guide on '{coordinate}' of 'stream': it can be on phi2"):
         make_model(components=(parts.stream(guides=(guide,)),))
 
 
