@@ -187,7 +187,7 @@ def _window_mass() -> list[Comparison]:
     found = []
     for label, ends, choices in (
         ("once over the whole window", None, (96, 192, 384, 768)),
-        ("from corner to corner", corners, (8, 16, 32, 64)),
+        ("from corner to corner", corners, (8, 12, 16, 20, 24, 32, 64)),
     ):
         for nodes in choices:
             reached = errors(rule(nodes, ends))
