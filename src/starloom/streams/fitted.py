@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from starloom.streams.membership import StreamModel
 
+BLOCK = 50_000  # rows scored at once
 UNSETTLED = 0.1  # share of the loss's fall after six tenths of the steps
 KIND = "starloom stream membership 1"
 Z90 = 1.6448536269514722  # half of the central 90 % of a normal
@@ -85,16 +86,25 @@ class FittedStream:
         import astropy.units as u
 
         result = read_table(table).copy()
-        stars = self.prepare(result)
+        blocks = [self._block(result[low : low + BLOCK]) for low in range(0, len(result), BLOCK)]
+        blocks = blocks or [self._block(result)]
         units = {"phi1": u.deg, "phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr)}
-        for name, values in self._membership(stars).items():
-            filled = np.full(len(result), np.nan)
-            filled[stars.rows] = values
-            result[name] = filled * units[name] if name in units else filled
-        used = np.zeros(len(result), dtype=np.int64)
-        used[stars.rows] = stars.features_used()
-        result["features_used"], result["reason"] = used, stars.reasons
+        for name in blocks[0]:
+            values = np.concatenate([block[name] for block in blocks])
+            result[name] = values * units[name] if name in units else values
         return result
+
+    def _block(self, table: QTable) -> dict[str, np.ndarray]:
+        """The new columns of ``predict`` for some rows: scoring in blocks keeps its memory flat."""
+        stars = self.prepare(table)
+        found: dict[str, np.ndarray] = {}
+        for name, values in self._membership(stars).items():
+            found[name] = np.full(len(table), np.nan)
+            found[name][stars.rows] = values
+        found["features_used"] = np.zeros(len(table), dtype=np.int64)
+        found["features_used"][stars.rows] = stars.features_used()
+        found["reason"] = stars.reasons
+        return found
 
     def _membership(self, stars: Stars) -> dict[str, np.ndarray]:
         seen = stars.pm_seen.numpy()

@@ -154,6 +154,16 @@ def test_two_networks_are_enough_for_a_fit(quick, field):
     assert np.isnan(np.asarray(pair.predict(field)["p_stream_low"])).all()
 
 
+def test_scoring_in_blocks_changes_nothing(fitted, field, monkeypatch):
+    whole = fitted.predict(field)
+    monkeypatch.setattr("starloom.streams.fitted.BLOCK", 777)
+    blocks = fitted.predict(field)
+    assert blocks.colnames == whole.colnames
+    assert list(blocks["reason"]) == list(whole["reason"])
+    np.testing.assert_allclose(blocks["p_member"], whole["p_member"], atol=1e-5)
+    np.testing.assert_array_equal(blocks["features_used"], whole["features_used"])
+
+
 def test_a_fit_that_has_not_settled_says_so(fitted, field):
     stars = fitted.prepare(field)
     prepared = PreparedStars(fitted.model, stars, fitted.mixture, fitted.background.log_prob(stars))
