@@ -31,10 +31,15 @@ Z90 = 1.6448536269514722  # half of the central 90 % of a normal
 
 
 def half_width(members: np.ndarray) -> np.ndarray:
-    """Half of the central 90 % from the bootstrap members (all but the first), NaN with fewer than two of them."""
+    """Half of the central 90 % from the bootstrap members (all but the first), NaN with fewer than two of them.
+
+    A spread known from a few draws only calls for Student's t in the place of the normal.
+    """
+    from scipy.stats import t
+
     if len(members) < 3:
         return np.full(members.shape[1:], np.nan)
-    spread: np.ndarray = Z90 * members[1:].std(axis=0, ddof=1)
+    spread: np.ndarray = t.ppf(0.95, len(members) - 2) * members[1:].std(axis=0, ddof=1)
     return spread
 
 

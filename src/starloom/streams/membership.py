@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,8 @@ class StreamModel:
             return self._fit_once(stars, weights, tensor(off), rng, checkpoints, "")
         progress.say("no guide: a first fit finds the stars off the stream")
         start = rng.bit_generator.state
-        first = self._fit_once(stars, weights, torch.ones(len(stars)), rng, checkpoints, "first ")
+        hurried = replace(self, training=replace(self.training, members=2, steps=-(-self.training.steps // 2)))
+        first = hurried._fit_once(stars, weights[:2], torch.ones(len(stars)), rng, checkpoints, "first ")
         rng.bit_generator.state = start
         background = first.probabilities(stars)[-1, 0]
         return self._fit_once(stars, weights, background, rng, checkpoints, "")

@@ -17,7 +17,7 @@ from starloom.stats.truncated import normal_cdf
 from starloom.streams.configuration import Photometry
 from starloom.streams.stars import tensor
 
-_CHUNK = 2000
+_CHUNK = 100  # stars at once: what fits into the processor's cache
 MARGIN = 0.4  # mag beyond the range of the mean modulus, for its spread
 SPACING = 0.05  # mag
 # Gauss-Hermite with three nodes: exact for what is cubic over the spread, which is small against the grid's features

@@ -329,7 +329,7 @@ STUDY = Study(
     config=Config,
     presets={
         "tour": {"members": 3, "steps": 150, "unguided": False},
-        "quick": {"members": 5, "steps": 250},
+        "quick": {"members": 6, "steps": 300},
         "full": {"members": 16, "steps": 800},
     },
     inputs=(
