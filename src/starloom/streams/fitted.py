@@ -85,7 +85,7 @@ class FittedStream:
         -------
         QTable
             For each component ``p_NAME`` (best fit), ``p_NAME_low``, ``p_NAME_high`` (central 90 % of the bootstrap
-            ensemble, normal in the log odds), ``p_member`` (all components but the background), ``features_used``,
+            ensemble, symmetric in the log odds), ``p_member`` (all components but the background), ``features_used``,
             ``phi1``, ``phi2``, ``pm_phi1_cosphi2``, ``pm_phi2``, and ``reason``: why a row was not used (then NaN).
         """
         import astropy.units as u
@@ -100,7 +100,7 @@ class FittedStream:
         return result
 
     def _block(self, table: QTable) -> dict[str, np.ndarray]:
-        """The new columns of ``predict`` for some rows: scoring in blocks keeps its memory flat."""
+        """The new columns of ``predict`` for some rows: what scoring needs beyond the table stays bounded."""
         stars = self.prepare(table)
         found: dict[str, np.ndarray] = {}
         for name, values in self._membership(stars).items():
