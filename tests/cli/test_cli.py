@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from starloom import cli
+from starloom.cli import app as cli
 from starloom.catalog.tables import write_table
 from starloom.report.installation import Installation
 

@@ -17,7 +17,7 @@ import sys
 sys.path.insert(0, sys.argv.pop(1))
 from starloom.studies import registry
 registry.STUDIES["toy"] = "toy_study"
-from starloom.cli import main
+from starloom.cli.app import main
 main()
 """
 

@@ -16,9 +16,9 @@ HEAVY = (
     [
         "import starloom",
         "import starloom; dir(starloom)",
-        "import starloom.cli",
-        "import sys; sys.argv = ['starloom', '--help']; from starloom.cli import main; main()",
-        "import sys; sys.argv = ['starloom', '--version']; from starloom.cli import main; main()",
+        "import starloom.cli.app",
+        "import sys; sys.argv = ['starloom', '--help']; from starloom.cli.app import main; main()",
+        "import sys; sys.argv = ['starloom', '--version']; from starloom.cli.app import main; main()",
     ],
 )
 def test_the_door_is_light(code):

@@ -6,10 +6,14 @@ import difflib
 from pathlib import PurePath
 
 from starloom.datasets.dataset import DataFile, Dataset
-from starloom.datasets.entries import DATASETS
+from starloom.datasets.entries import isochrones, streams
 from starloom.errors import DatasetError
 
-_registered: dict[str, Dataset] = {dataset.name: dataset for dataset in DATASETS}
+_SUBJECTS = (
+    isochrones,
+    streams,
+)
+_registered: dict[str, Dataset] = {dataset.name: dataset for subject in _SUBJECTS for dataset in subject.DATASETS}
 
 
 def register(dataset: Dataset) -> None:

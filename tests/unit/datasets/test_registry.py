@@ -10,9 +10,9 @@ import pytest
 from starloom import datasets
 from starloom.datasets import registry
 from starloom.datasets.dataset import Download, Packaged
-from starloom.datasets.entries import DATASETS
 from starloom.errors import DatasetError
 
+DATASETS = tuple(map(registry.get, registry.names()))
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ALL_FILES = [(dataset, file) for dataset in DATASETS for file in dataset.files]
 EACH_FILE = pytest.mark.parametrize(("dataset", "file"), ALL_FILES, ids=[f"{d.name}-{f.name}" for d, f in ALL_FILES])

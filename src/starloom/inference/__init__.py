@@ -1,0 +1,1 @@
+"""Inference that any domain can use: whether stated probabilities hold."""
