@@ -239,7 +239,7 @@ class PlainStreamModel:
         magnitudes, errors = stars.magnitudes[seen].to(self.dtype), stars.magnitude_errors[seen].to(self.dtype)
         log_share = self.log_share + torch.log_softmax(self.shares + self.start_shares, dim=0)[self.piece]
         offset = magnitudes[:, None] - modulus[:, None, None] - 0.5 * (self.cell_start + self.cell_end)
-        inverse = 1.0 / (errors**2 + photometry.scatter**2)[:, None]
+        inverse = 1.0 / (errors**2 + photometry.scatters[0] ** 2)[:, None]
         # the distance moves all bands together: the covariance is a diagonal plus a matrix of ones (Sherman-Morrison)
         shared = 1.0 + variance[:, None] * inverse.sum(-1)
         chi2 = (offset**2 * inverse).sum(-1) - variance[:, None] * (offset * inverse).sum(-1) ** 2 / shared

@@ -158,18 +158,25 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
 
 def _places(model: StreamModel, table: QTable) -> tuple[Array, Array, Array, Array]:
     """phi1, phi2 (deg), the turn of the proper motions (n, 2, 2) and the solar reflex (n, 2) at every row."""
-    frame, rows = model.stream_frame, len(table)
-    reflex = np.zeros((rows, 2))
+    frame = model.stream_frame
     if frame is None:
-        return plain(table, "phi1"), plain(table, "phi2"), np.broadcast_to(np.eye(2), (rows, 2, 2)), reflex
-    ra, dec = plain(table, "ra"), plain(table, "dec")
-    phi1, phi2 = frame.to_frame(ra, dec)
+        phi1, phi2 = plain(table, "phi1"), plain(table, "phi2")
+    else:
+        phi1, phi2 = frame.to_frame(plain(table, "ra"), plain(table, "dec"))
     safe = np.isfinite(phi1) & np.isfinite(phi2)
-    turn = frame.turn(np.where(safe, ra, 0.0), np.where(safe, dec, 0.0))
-    if model.proper_motion is not None and model.proper_motion.reflex_distance is not None:
-        distance = np.full(rows, model.proper_motion.reflex_distance)
-        reflex = frame.reflex(np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0), distance, model.galactic_frame)
-    return phi1, phi2, turn, reflex
+    return phi1, phi2, *turn_and_reflex(model, np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0))
+
+
+def turn_and_reflex(model: StreamModel, phi1: Array, phi2: Array) -> tuple[Array, Array]:
+    """The turn of proper motions into the stream's frame, (n, 2, 2), and the solar reflex there (mas/yr), (n, 2)."""
+    frame = model.stream_frame
+    turn, reflex = np.broadcast_to(np.eye(2), (len(phi1), 2, 2)), np.zeros((len(phi1), 2))
+    if frame is not None:
+        turn = frame.turn(*frame.to_icrs(phi1, phi2))
+        if model.proper_motion is not None and model.proper_motion.reflex_distance is not None:
+            distance = np.full(len(phi1), model.proper_motion.reflex_distance)
+            reflex = frame.reflex(phi1, phi2, distance, model.galactic_frame)
+    return turn, reflex
 
 
 def _inside(polygon: ConvexPolygon, pm: Array) -> Mask:
