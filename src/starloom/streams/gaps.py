@@ -82,6 +82,37 @@ def find_gaps(
     return result
 
 
+def deepest_gap(
+    fitted: FittedStream,
+    table: Any,
+    component: str,
+    between: tuple[float, float],
+    *,
+    widths: tuple[float, float] = (1.5, 6.0),
+    degree: int = 2,
+    least_completeness: float = 0.5,
+) -> tuple[float, float, float, float]:
+    """The most significant gap whose middle lies between two phi1: its ends (deg), ratio, and standard deviations.
+
+    The smooth density is fitted outside the range asked for; the significance is that of the stretch alone.
+    """
+    counts = _counts(fitted, table, component, least_completeness)
+    middle = 0.5 * (counts.edges[1:] + counts.edges[:-1])
+    free = (middle < between[0]) | (middle > between[1])
+    if free.all() or not free.any():
+        raise ConfigError(f"{component} is not counted between phi1 = {between[0]:g} and {between[1]:g} deg")
+    smooth = _smooth(counts.edges, counts.members, counts.kept, free, degree)
+    first, last = _stretches(counts.edges, widths)
+    center = 0.5 * (counts.edges[first] + counts.edges[last])
+    inside = (center > between[0]) & (center < between[1])
+    first, last = first[inside], last[inside]
+    ratio = _ratios(counts.members, smooth, (first, last))
+    best = int(np.argmin(ratio))
+    low, high = int(first[best]), int(last[best])
+    share = float(counts.members[low:high].sum() / smooth[low:high].sum())
+    return float(counts.edges[low]), float(counts.edges[high]), share, float(np.sqrt(2.0 * max(-ratio[best], 0.0)))
+
+
 _COLUMNS = ("kind", "phi1_low", "phi1_high", "members", "expected", "ratio", "significance", "p_value")
 
 

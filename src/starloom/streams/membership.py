@@ -47,7 +47,8 @@ from starloom.streams.mixture import Mixture, PreparedStars
 from starloom.streams.stars import Stars, prepare, tensor
 
 FEWEST_STARS = 100
-RESCUE, STUCK = 0.4, 50.0  # share of the steps after which stuck members are moved; ln L
+BLURRED = 0.5  # share of the steps in which the stream is seen blurred
+RESCUE, STUCK = 0.6, 50.0  # share of the steps after which stuck members are moved; ln L
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,7 @@ class StreamModel:
         rescue = round(RESCUE * self.training.steps)
 
         def loss(step: int) -> Tensor:
+            mixture.blur = max(0.0, 1.0 - step / (BLURRED * self.training.steps)) ** 2
             if step == rescue:
                 _rescue(mixture, prepared)
             log_p, penalty = mixture.objective(prepared)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _OFF = -80.0  # log density of a component where it may not exist
 _LARGEST_TOTAL = 0.98
+_LEAST_START = 0.05  # share that every component keeps everywhere while a fit begins
 WIDE_START = 0.9
 _NEGLIGIBLE = -25.0
 _LEAST_VARIANCE = 1e-10  # mag^2: keeps the gradient of the root finite
@@ -52,6 +53,7 @@ class Mixture(nn.Module):
         steepest = 2.0 / (model.phi2.window[1] - model.phi2.window[0])
         slope = Curve("slope", -steepest, steepest, scale=steepest, length=15.0)
         self.slope = Curves([slope], model.phi1, members, generator, hidden=8, layers=1)
+        self.blur = 0.0
         self.shares: nn.Parameter | None = None
         self.scatter: nn.Parameter | None = None
         self.coverage: Curves | None = None
@@ -114,6 +116,8 @@ class Mixture(nn.Module):
         """log(f_q p_q) of every star in every component, the background last: (components + 1, members, n)."""
         model, s = self.model, stars.stars
         weights = read_off(curves["weights"], stars.places)
+        if self.blur > 0:
+            weights = torch.logaddexp(weights, torch.full((), math.log(self.blur * _LEAST_START)))
         parts, total = [], torch.zeros(())
         allowed = [_allowed(component, s.phi1) for component in model.components]
         for place, here in enumerate(allowed):
@@ -152,8 +156,11 @@ class Mixture(nn.Module):
         model = self.model
         names = {found.name: place for place, found in enumerate(_track_curves(model, component))}
         # phi2 has no errors to speak of, so its truncation depends on phi1 alone
-        across = curve[..., [names["phi2"], names["ln_width_phi2"]]]
-        mass = log_normal_mass(across[..., :1], across[..., 1:].exp(), *model.phi2.window)
+        width = curve[..., [names["ln_width_phi2"]]]
+        if self.blur > 0:
+            width = 0.5 * torch.log(torch.exp(2.0 * width) + (self.blur * model.phi2.width[1]) ** 2)
+        across = torch.cat([curve[..., [names["phi2"]]], width], dim=-1)
+        mass = log_normal_mass(across[..., :1], width.exp(), *model.phi2.window)
         mean, log_width, log_mass = read_off(torch.cat([across, mass], dim=-1), places).unbind(dim=-1)
         log_p = log_normal_density(s.phi2, mean, log_width) - log_mass
         values = read_off(curve, places) if model.scalars else curve
