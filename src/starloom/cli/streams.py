@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from starloom import progress
+from starloom.errors import ConfigError
+from starloom.files import write_text
 
 INTERRUPT_STATUS = 130
 
@@ -56,6 +58,53 @@ def score(
         f"P > 0.5: {found['above_half']}"
     )
     typer.echo(f"table: {out}")
+
+
+@app.command()
+def query(
+    settings: Settings,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Table to write.")] = None,
+    adql_only: Annotated[bool, typer.Option("--adql-only", help="Print the queries and ask nobody.")] = False,
+    reddening: Annotated[
+        Path | None,
+        typer.Option(metavar="MAP.fits", help="E(B-V) as a HEALPix map, by which magnitudes are corrected for dust."),
+    ] = None,
+    reddening_unit: Annotated[str, typer.Option(help="The map's unit: sfd or bayestar19.")] = "sfd",
+    archive: Annotated[
+        str | None, typer.Option(metavar="URL", help="TAP service; the Gaia archive by default.")
+    ] = None,
+    synchronous: Annotated[bool, typer.Option("--sync", help="Ask and wait, without jobs; for short queries.")] = False,
+) -> None:
+    """Get the stars of the window from Gaia DR3 and Pan-STARRS1, ready for `fit`.
+
+    Interrupted or failed, the same command goes on from the answers that are there.
+    """
+    from starloom.catalog.archive import GAIA_ARCHIVE, Archive
+    from starloom.catalog.healpix_maps import HealpixMap
+    from starloom.streams import archive_query
+    from starloom.streams.stream_file import StreamFile
+
+    file = StreamFile.read(settings)
+    if adql_only:
+        text = archive_query.describe(file)
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            write_text(out, text)
+        return
+    if out is None:
+        raise ConfigError("where should the stars go? Say -o stars.parquet, or --adql-only to see the queries")
+    service = Archive(archive or GAIA_ARCHIVE, asynchronous=not synchronous)
+    dust = None if reddening is None else HealpixMap.read(reddening)
+    with progress.shown():
+        try:
+            found = archive_query.download(file, out, archive=service, reddening=dust, reddening_unit=reddening_unit)
+        except KeyboardInterrupt:
+            typer.echo("starloom: interrupted; the answers are kept, go on with the same command", err=True)
+            raise typer.Exit(INTERRUPT_STATUS) from None
+    for note in found.notes:
+        typer.echo(f"warning: {note}", err=True)
+    typer.echo(f"{found.rows} stars\ntable: {found.path}")
 
 
 def _publish(results: Any, folder: Path) -> Path:

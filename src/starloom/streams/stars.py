@@ -110,7 +110,7 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
         pm = (turn @ np.where(pm_seen[:, None], observed, 0.0)[..., None])[..., 0] - reflex
         windowed = observed if model.proper_motion.system == "icrs" else pm
         refuse(pm_seen & ~_inside(model.polygon, windowed), "outside the proper-motion window")
-        covariance = _turned_covariance(applied, names, turn)
+        covariance = turned_covariance(applied, names, turn)
         refuse(pm_seen & ~np.isfinite(covariance).all(axis=1), "proper-motion covariance not valid")
 
     scalars, errors, seen = {}, {}, {}
@@ -177,12 +177,12 @@ def _inside(polygon: ConvexPolygon, pm: Array) -> Mask:
         return polygon.contains(pm[:, 0], pm[:, 1])
 
 
-def _turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Array:
+def turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Array:
     """Proper-motion covariance in the stream's frame as xx, xy, yy (0 where no error is given), shape (n, 3)."""
     if any(f"{name}_error" not in table.colnames for name in names):
         return np.zeros((len(table), 3))
     a, b = (plain(table, f"{name}_error") for name in names)
-    rho = np.nan_to_num(optional(table, "pmra_pmdec_corr"))
+    rho = np.nan_to_num(optional(table, f"{names[0]}_{names[1]}_corr"))
     covariance = np.empty((len(table), 2, 2))
     covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
     covariance[:, 0, 1] = covariance[:, 1, 0] = rho * a * b
