@@ -39,7 +39,8 @@ class Stars:
         xx, xy, yy. ``pm_seen`` masks missing ones.
     turn, reflex : pm = turn @ (pmra, pmdec) - reflex.
     scalars, scalar_errors, scalar_seen : name -> (n,) for parallax and radial velocity.
-    magnitudes, magnitude_errors : (n, bands); ``photometry_seen`` masks stars that lack a band.
+    magnitudes, magnitude_errors : (n, bands); ``photometry_seen`` masks stars without photometry. One band may be
+        missing (of three or more, too): its error is then infinite.
     """
 
     rows: NDArray[np.int64]
@@ -72,7 +73,9 @@ class Stars:
         for seen in self.scalar_seen.values():
             count = count + seen.long()
         if self.magnitudes is not None:
-            count = count + self.magnitudes.shape[1] * self.photometry_seen.long()
+            assert self.magnitude_errors is not None
+            measured = torch.isfinite(self.magnitude_errors).sum(dim=1)
+            count = count + measured * self.photometry_seen.long()
         return count.numpy()
 
 
@@ -158,18 +161,25 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
 
 def _places(model: StreamModel, table: QTable) -> tuple[Array, Array, Array, Array]:
     """phi1, phi2 (deg), the turn of the proper motions (n, 2, 2) and the solar reflex (n, 2) at every row."""
-    frame, rows = model.stream_frame, len(table)
-    reflex = np.zeros((rows, 2))
+    frame = model.stream_frame
     if frame is None:
-        return plain(table, "phi1"), plain(table, "phi2"), np.broadcast_to(np.eye(2), (rows, 2, 2)), reflex
-    ra, dec = plain(table, "ra"), plain(table, "dec")
-    phi1, phi2 = frame.to_frame(ra, dec)
+        phi1, phi2 = plain(table, "phi1"), plain(table, "phi2")
+    else:
+        phi1, phi2 = frame.to_frame(plain(table, "ra"), plain(table, "dec"))
     safe = np.isfinite(phi1) & np.isfinite(phi2)
-    turn = frame.turn(np.where(safe, ra, 0.0), np.where(safe, dec, 0.0))
-    if model.proper_motion is not None and model.proper_motion.reflex_distance is not None:
-        distance = np.full(rows, model.proper_motion.reflex_distance)
-        reflex = frame.reflex(np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0), distance, model.galactic_frame)
-    return phi1, phi2, turn, reflex
+    return phi1, phi2, *turn_and_reflex(model, np.where(safe, phi1, 0.0), np.where(safe, phi2, 0.0))
+
+
+def turn_and_reflex(model: StreamModel, phi1: Array, phi2: Array) -> tuple[Array, Array]:
+    """The turn of proper motions into the stream's frame, (n, 2, 2), and the solar reflex there (mas/yr), (n, 2)."""
+    frame = model.stream_frame
+    turn, reflex = np.broadcast_to(np.eye(2), (len(phi1), 2, 2)), np.zeros((len(phi1), 2))
+    if frame is not None:
+        turn = frame.turn(*frame.to_icrs(phi1, phi2))
+        if model.proper_motion is not None and model.proper_motion.reflex_distance is not None:
+            distance = np.full(len(phi1), model.proper_motion.reflex_distance)
+            reflex = frame.reflex(phi1, phi2, distance, model.galactic_frame)
+    return turn, reflex
 
 
 def _inside(polygon: ConvexPolygon, pm: Array) -> Mask:
@@ -192,16 +202,31 @@ def turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Arr
 
 
 def _photometry(table: QTable, photometry: Photometry) -> tuple[Array, Array, Mask, Mask]:
+    """Magnitudes, errors, which stars have photometry, and which of them are outside the window.
+
+    A star that lacks one band keeps the others: the missing one has an infinite error, which the densities integrate
+    over. A star that lacks more has no photometry.
+    """
     magnitudes = np.stack([optional(table, band) for band in photometry.bands], axis=1)
-    seen: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=1)
+    measured = np.isfinite(magnitudes)
+    seen: Mask = measured.sum(axis=1) >= len(photometry.bands) - 1
     floor, error, reference = photometry.errors
     with np.errstate(over="ignore"):
         modelled = np.hypot(floor, error * 10 ** (0.3 * (np.clip(magnitudes, 0, 40) - reference)))
     given = np.stack([optional(table, f"{band}_error") for band in photometry.bands], axis=1)
     errors = np.where(np.isfinite(given) & (given >= 0), given, modelled)
+    outside = np.zeros(len(magnitudes), dtype=bool)
     with np.errstate(invalid="ignore"):
-        outside = (magnitudes[:, 0] < photometry.magnitude[0]) | (magnitudes[:, 0] > photometry.magnitude[1])
-        for place, (low, high) in enumerate(photometry.colors):
-            color = magnitudes[:, place] - magnitudes[:, place + 1]
-            outside |= (color < low) | (color > high)
-    return np.where(seen[:, None], magnitudes, 0.0), np.where(seen[:, None], errors, 1.0), seen, outside & seen
+        low, high = photometry.magnitude
+        for place in range(len(photometry.bands)):
+            # where the first band is missing, the others lie where some first band in the window would put them
+            blue, red = np.sum(photometry.colors[:place], axis=0) if place else (0.0, 0.0)
+            outside |= (magnitudes[:, place] < low - red) | (magnitudes[:, place] > high - blue)
+            for other in range(place + 1, len(photometry.bands)):
+                blue, red = np.sum(photometry.colors[place:other], axis=0)
+                color = magnitudes[:, place] - magnitudes[:, other]
+                outside |= (color < blue) | (color > red)
+    errors = np.where(measured, errors, np.inf)
+    # any number will do where a band is missing
+    known = np.where(measured, magnitudes, 0.0)
+    return np.where(seen[:, None], known, 0.0), np.where(seen[:, None], errors, 1.0), seen, outside & seen

@@ -123,7 +123,7 @@ def reduced(fitted, **changes):
 
 def test_a_star_without_photometry_is_a_star_of_the_model_without_it(fitted, field):
     table = rows_of(field).copy()
-    table["g_mean_psf_mag"] = np.nan
+    table["g_mean_psf_mag"], table["i_mean_psf_mag"] = np.nan, np.nan
     full = fitted.log_densities(fitted.prepare(table))
     assert torch.equal(full, reduced(fitted, photometry=None, distance=None)(table))
 
