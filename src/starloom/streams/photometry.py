@@ -23,6 +23,7 @@ SPACING = 0.05  # mag
 # Gauss-Hermite with three nodes: exact for what is cubic over the spread, which is small against the grid's features
 _OFFSETS, _WEIGHTS = (-math.sqrt(3.0), 0.0, math.sqrt(3.0)), (1 / 6, 2 / 3, 1 / 6)
 _TINY = 1e-30
+_SHARPEST = 1e-3  # mag: least width of a population, so that errors of zero divide nothing
 
 
 def segment_density(magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tensor, scatter: float) -> Tensor:
@@ -40,7 +41,7 @@ def segment_density(magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tens
     shape (n, ...), unit mag^-(bands measured).
     """
     extra = (None,) * (start.ndim - 1)
-    sigma = torch.sqrt(errors**2 + scatter**2)[(slice(None), *extra)]
+    sigma = torch.sqrt(errors**2 + scatter**2).clamp_min(_SHARPEST)[(slice(None), *extra)]
     from_star = (start - magnitudes[(slice(None), *extra)]) / sigma
     along = (end - start) / sigma
     length = torch.sqrt((along**2).sum(-1)).clamp_min(1e-6)

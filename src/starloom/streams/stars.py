@@ -159,6 +159,11 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
     )
 
 
+def require_single_rows(model: StreamModel, table: QTable) -> None:
+    """Raise CatalogError where a source_id is there more than once: a star fitted twice would count twice."""
+    (IN_FRAME if model.stream_frame is None else SCHEMA).apply(table, keep_others=False)
+
+
 def _places(model: StreamModel, table: QTable) -> tuple[Array, Array, Array, Array]:
     """phi1, phi2 (deg), the turn of the proper motions (n, 2, 2) and the solar reflex (n, 2) at every row."""
     frame = model.stream_frame

@@ -401,6 +401,12 @@ class _Builder:
             return found
         if self.file.track is not None:
             points = np.asarray(self.file.track, dtype=float)
+            along = np.sign(np.diff(points[:, 0]))
+            if (along != along[:1]).any() or (along == 0).any():
+                raise ConfigError(
+                    f"track turns back in phi1: {points[:, 0].tolist()}; a stream has one phi2 at each phi1. List the "
+                    "points along it, choose another frame, or fit its arms one by one in windows of their own"
+                )
             points = points[np.argsort(points[:, 0])]
             return [self._as_guide("phi2", points[:, 0], points[:, 1], self.file.guide)]
         return []
