@@ -70,7 +70,8 @@ def query(file: StreamFile, phi1: tuple[float, float]) -> str:
     columns += ["x.angular_distance AS ps1_angular_distance", "x.number_of_mates AS ps1_number_of_mates"]
     settings = file.query
     conditions = [f"1 = CONTAINS(POINT('ICRS', g.ra, g.dec), POLYGON('ICRS', {polygon}))"]
-    conditions.append(_between("g.parallax", settings.parallax))
+    if settings.parallax is not None:
+        conditions.append(_between("g.parallax", settings.parallax))
     box = _motion_box(file, frame, phi1)
     if box is not None:
         conditions += [_between(f"g.{name}", pair) for name, pair in zip(("pmra", "pmdec"), box, strict=True)]

@@ -21,7 +21,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 
@@ -74,13 +74,18 @@ class IsochroneSettings(_Strict):
 
 
 class QuerySettings(_Strict):
-    """What ``starloom streams query`` asks the archive for, beyond the window."""
+    """What ``starloom streams query`` asks the archive for, beyond the window; false leaves a condition out."""
 
-    ruwe: float | None = pydantic.Field(1.4, gt=0, description="largest RUWE; absent stars with a worse fit are lost")
-    parallax: Pair = (-10.0, 1.0)
+    ruwe: Annotated[float, pydantic.Field(gt=0)] | None = 1.4
+    parallax: Pair | None = (-10.0, 1.0)
     bp_rp: Pair | None = (-1.0, 3.0)
     phot_g_mean_mag: Pair | None = None
     strip: float = pydantic.Field(1.0, gt=0, description="width in phi1 of one query, deg")
+
+    @pydantic.field_validator("ruwe", "parallax", "bp_rp", "phot_g_mean_mag", mode="before")
+    @classmethod
+    def _false_is_none(cls, value: Any) -> Any:
+        return None if value is False else value  # TOML has no word for nothing
 
 
 class StreamFile(_Strict):

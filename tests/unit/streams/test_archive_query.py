@@ -149,6 +149,10 @@ def test_the_query_reads_as_the_archive_wants_it():
     loose = StreamFile.of({**SETTINGS, "query": {"ruwe": 2.0, "phot_g_mean_mag": [12, 20]}})
     assert "g.ruwe < 2\n" in archive_query.query(loose, (-60.0, -59.0))
     assert "g.phot_g_mean_mag BETWEEN 12 AND 20" in archive_query.query(loose, (-60.0, -59.0))
+    bare = StreamFile.of({**SETTINGS, "query": {"ruwe": False, "parallax": False, "bp_rp": False}})
+    assert not {"ruwe <", "parallax BETWEEN", "bp_rp BETWEEN"} & set(
+        re.findall(r"(?:ruwe <|parallax BETWEEN|bp_rp BETWEEN)", archive_query.query(bare, (-60.0, -59.0)))
+    )
     polygon = StreamFile.of({**SETTINGS, "pm_polygon": [[-7, -15], [-2, -14], [-5, -10]]})
     assert "g.pmra BETWEEN -7 AND -2" in archive_query.query(polygon, (-60.0, -59.0))
 
