@@ -238,6 +238,29 @@ def test_every_option_of_a_stream_is_described():
         assert [name for name in names if f"`{name}`" not in text] == [], owner.__name__
 
 
+def test_stream_files_are_understood():
+    """Every TOML block is a ten-line file."""
+    import tomllib
+
+    from starloom.streams.stream_file import StreamFile
+
+    found = [body for page in PAGES for body in blocks(page, "toml") if "phi1 =" in body]
+    assert len(found) >= 4
+    for body in found:
+        assert len(body.strip().splitlines()) <= 10
+        assert StreamFile.of(tomllib.loads(body)).stream_frame is not None
+
+
+def test_every_setting_of_a_stream_file_is_described():
+    from starloom.streams.stream_file import FrameSettings, IsochroneSettings, QuerySettings, StreamFile
+
+    text = (ROOT / "docs" / "own_table.md").read_text()
+    for owner in (StreamFile, QuerySettings, IsochroneSettings, FrameSettings):
+        assert [name for name in owner.model_fields if not re.search(rf"[`{{, ]\[?{name}\b", text)] == [], (
+            owner.__name__
+        )
+
+
 def test_every_field_of_a_result_is_described():
     from starloom.results.record import Number, Results
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from starloom import errors, progress
+from starloom.cli import streams
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -29,11 +30,13 @@ app = typer.Typer(
     - `starloom studies` lists what can be run
     - `starloom run gd1-stream --preset tour --out results/gd1` runs one in under a minute
     - `starloom describe my_stars.fits` says which models your table fits
+    - `starloom streams fit my_stream.toml my_stars.fits` finds a stream of your own in it
     - `starloom doctor` says what is wrong with an installation
     """,
 )
 data_app = typer.Typer(no_args_is_help=True, help="Where the named tables are, with license and citation.")
 app.add_typer(data_app, name="data")
+app.add_typer(streams.app, name="streams")
 
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A study; see `starloom studies`.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; see `starloom data list`.")]

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from starloom.errors import ConfigError
 
-
 _SPLINES = 32
 
 
@@ -50,10 +49,9 @@ class Curve:
             raise ConfigError(f"curve {self.name!r}: start {self.start} is outside ({self.low}, {self.high})")
 
 
-def _splines(nodes: int) -> Tensor:
-    """Cubic B-splines on evenly spaced nodes, shape (nodes, splines)."""
-    x = torch.linspace(0.0, _SPLINES - 3.0, nodes)[:, None] - torch.arange(-1.0, _SPLINES - 1.0)
-    distance = x.abs()
+def splines(x: Tensor) -> Tensor:
+    """Cubic B-splines with even knots on [0, 1], at x (n,): shape (n, splines)."""
+    distance = ((_SPLINES - 3.0) * x[:, None] - torch.arange(-1.0, _SPLINES - 1.0, dtype=x.dtype)).abs()
     inner, outer = 2.0 / 3.0 - distance**2 + 0.5 * distance**3, (2.0 - distance).clamp_min(0.0) ** 3 / 6.0
     return torch.where(distance < 1.0, inner, outer)
 
@@ -108,7 +106,7 @@ class Curves(nn.Module):
             biases.append(nn.Parameter(bias))
         self.weights, self.biases = nn.ParameterList(weights), nn.ParameterList(biases)
         self.details = nn.Parameter(torch.zeros(members, _SPLINES, len(self.curves)))
-        self.register_buffer("basis", _splines(nodes), persistent=False)
+        self.register_buffer("basis", splines(torch.linspace(0.0, 1.0, nodes)), persistent=False)
         low = torch.tensor([curve.low for curve in self.curves])
         high = torch.tensor([curve.high for curve in self.curves])
         start = torch.tensor([0.5 * (c.low + c.high) if c.start is None else float(c.start) for c in self.curves])

@@ -69,3 +69,8 @@ class BoxFlow(nn.Module):
         """Log density on the box of points (n, features), shape (n,)."""
         inside = 1.0 - 1e-6  # a spline is the identity from its lower end on: a point on the edge is taken just inside
         return self.forward(context).log_prob(square.clamp(-inside, inside))
+
+    def from_uniform(self, uniform: Tensor, context: Tensor) -> Tensor:
+        """Points on the box from uniform deviates in [0, 1), both (n, features)."""
+        square: Tensor = self.flow(context).transform.inv(2.0 * uniform - 1.0)
+        return square.clamp(-1.0, 1.0)

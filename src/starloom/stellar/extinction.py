@@ -22,9 +22,22 @@ COEFFICIENTS = {
 arXiv:2311.16960 takes g, r, i, z, y from the same table; its g is printed 3.158, two digits exchanged.
 """
 
+SFD_COEFFICIENTS = {"ps1_g": 3.172, "ps1_r": 2.271, "ps1_i": 1.682, "ps1_z": 1.322, "ps1_y": 1.087}
+"""A_band / E(B-V) for the map of 1998ApJ...500..525S as it stands (2011ApJ...737..103S, table 6, R_V = 3.1).
 
-def extinction_coefficient(band: str) -> float:
-    """A_band / E(B-V) of a band, in mag per mag of Bayestar19 reddening.
+That map's E(B-V) is too large by 14 %, which these coefficients allow for: they are smaller than those above.
+"""
+
+UNITS = ("bayestar19", "sfd")
+
+
+def extinction_coefficient(band: str, unit: str = "bayestar19") -> float:
+    """A_band / E(B-V) of a band, in mag per mag of reddening in the unit of a dust map.
+
+    Parameters
+    ----------
+    band : name of the band.
+    unit : the map that the reddening is from: "bayestar19" or "sfd".
 
     Raises
     ------
@@ -36,19 +49,23 @@ def extinction_coefficient(band: str) -> float:
     >>> extinction_coefficient("ps1_r")
     2.617
     """
-    if band not in COEFFICIENTS:
-        raise ConfigError(f"no extinction coefficient is known for {band!r}; there are: {', '.join(COEFFICIENTS)}")
-    return COEFFICIENTS[band]
+    if unit not in UNITS:
+        raise ConfigError(f"no reddening in the unit of {unit!r} is known; there are: {', '.join(UNITS)}")
+    known = COEFFICIENTS if unit == "bayestar19" else SFD_COEFFICIENTS
+    if band not in known:
+        raise ConfigError(f"no extinction coefficient is known for {band!r}; there are: {', '.join(known)}")
+    return known[band]
 
 
-def deredden(magnitudes: ArrayLike, band: str, ebv: ArrayLike) -> NDArray[np.float64]:
+def deredden(magnitudes: ArrayLike, band: str, ebv: ArrayLike, unit: str = "bayestar19") -> NDArray[np.float64]:
     """Magnitudes corrected for dust.
 
     Parameters
     ----------
     magnitudes : observed magnitudes (n,).
     band : name of the band, such as ``ps1_g``.
-    ebv : reddening E(B-V) in mag in the unit of Bayestar19, (n,) or one number; NaN gives NaN.
+    ebv : reddening E(B-V) in mag, (n,) or one number; NaN gives NaN.
+    unit : the map that it is from, "bayestar19" or "sfd".
 
     Returns
     -------
@@ -64,7 +81,7 @@ def deredden(magnitudes: ArrayLike, band: str, ebv: ArrayLike) -> NDArray[np.flo
     >>> deredden([20.0], "ps1_r", 0.1)
     array([19.7383])
     """
-    coefficient = extinction_coefficient(band)
+    coefficient = extinction_coefficient(band, unit)
     observed, reddening = np.asarray(magnitudes, dtype=np.float64), np.asarray(ebv, dtype=np.float64)
     if reddening.ndim and reddening.shape != observed.shape:
         raise ConfigError(f"E(B-V) has the shape {reddening.shape}, the magnitudes have {observed.shape}")

@@ -10,11 +10,13 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from starloom.neural.flows import BoxFlow
 from starloom.neural.training import fit_density, seeded
+from starloom.streams.configuration import Photometry
 from starloom.streams.stars import Stars, tensor
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SIZES = {"pm": {"bins": 6, "hidden": 16}, "photometry": {"bins": 12, "hidden": 32}}
 _CHUNK = 65536
+_PARTIAL_CHUNK, _PANELS, _NODES = 512, 32, 5  # ln p to 0.002
 _SCALAR_SIZE = {"bins": 8, "hidden": 16}
 
 
@@ -60,7 +63,7 @@ class Background(nn.Module):
             assert photometry is not None
             assert magnitudes is not None
             values = torch.cat([magnitudes[:, :1], magnitudes[:, :-1] - magnitudes[:, 1:]], dim=1)
-            windows, seen = [photometry.magnitude, *photometry.colors], stars.photometry_seen
+            windows, seen = [photometry.magnitude, *photometry.colors], complete(stars)
         else:
             values, windows = stars.scalars[block][:, None], [self.model.scalar_windows[block]]
             seen = stars.scalar_seen[block]
@@ -101,7 +104,63 @@ class Background(nn.Module):
                 pieces = zip(torch.split(square, _CHUNK), torch.split(context, _CHUNK), strict=True)
                 value = torch.cat([flow.log_prob(x, c) for x, c in pieces])
                 total = total + torch.where(seen, value + log_jacobian, torch.zeros(()))
+            partial = torch.nonzero(stars.photometry_seen & ~complete(stars))[:, 0]
+            if "photometry" in self.flows and len(partial):
+                marginal = [self._without_one_band(stars, rows) for rows in torch.split(partial, _PARTIAL_CHUNK)]
+                total = total.index_add(0, partial, torch.cat(marginal))
         return total
+
+    def _without_one_band(self, stars: Stars, rows: Tensor) -> Tensor:
+        """Log density of the bands that stars have where one is missing: the flow integrated over that band."""
+        photometry, flow = self.model.photometry, self.flows["photometry"]
+        assert photometry is not None
+        assert stars.magnitudes is not None
+        assert stars.magnitude_errors is not None
+        assert isinstance(flow, BoxFlow)
+        magnitudes, missing = stars.magnitudes[rows], torch.isinf(stars.magnitude_errors[rows]).int().argmax(dim=1)
+        low, high = missing_range(photometry, magnitudes, missing)
+        # Legendre's nodes on each of a few panels: the flow is a smooth curve between the knots of its splines
+        nodes, weights = (tensor(values) for values in np.polynomial.legendre.leggauss(_NODES))
+        edges = torch.linspace(0.0, 1.0, _PANELS + 1)
+        fractions = (edges[:-1, None] + 0.5 * (nodes + 1.0) / _PANELS).flatten()
+        weights = (0.5 * weights / _PANELS).repeat(_PANELS)
+        length = (high - low).clamp_min(0.0)
+        values = low[:, None] + length[:, None] * fractions
+        filled = magnitudes[:, None, :].repeat(1, len(fractions), 1)
+        filled.scatter_(2, missing[:, None, None].expand(-1, len(fractions), 1), values[..., None])
+        colors = torch.cat([filled[..., :1], filled[..., :-1] - filled[..., 1:]], dim=-1)
+        windows = [photometry.magnitude, *photometry.colors]
+        start, end = tensor([pair[0] for pair in windows]), tensor([pair[1] for pair in windows])
+        square = (2.0 * (colors - start) / (end - start) - 1.0).clamp(-1.0, 1.0)
+        context = self.context(stars)[rows][:, None, :].expand(-1, len(fractions), -1)
+        log_p = flow.log_prob(square.flatten(0, 1), context.flatten(0, 1)).reshape(len(rows), -1)
+        volume = sum(math.log(2.0 / (pair[1] - pair[0])) for pair in windows)
+        integral = torch.logsumexp(log_p + torch.log(weights), dim=1) + volume
+        return integral + torch.log(length.clamp_min(1e-6))
+
+
+def complete(stars: Stars) -> Tensor:
+    """Which stars have all of their bands, (n,)."""
+    if stars.magnitude_errors is None:
+        return stars.photometry_seen
+    return stars.photometry_seen & torch.isfinite(stars.magnitude_errors).all(dim=1)
+
+
+def missing_range(photometry: Photometry, magnitudes: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
+    """Between which magnitudes (n,) a missing band may lie for a star with the others to be inside the window."""
+    low = torch.full((len(magnitudes),), -torch.inf)
+    high = torch.full((len(magnitudes),), torch.inf)
+    first = missing == 0
+    low = torch.where(first, torch.tensor(photometry.magnitude[0]), low)
+    high = torch.where(first, torch.tensor(photometry.magnitude[1]), high)
+    for place, (blue, red) in enumerate(photometry.colors):
+        this, after = missing == place, missing == place + 1
+        # this band is the next one plus the color; the next one is this band minus the color
+        low = torch.where(this, torch.maximum(low, magnitudes[:, place + 1] + blue), low)
+        high = torch.where(this, torch.minimum(high, magnitudes[:, place + 1] + red), high)
+        low = torch.where(after, torch.maximum(low, magnitudes[:, place] - red), low)
+        high = torch.where(after, torch.minimum(high, magnitudes[:, place] - blue), high)
+    return low, high
 
 
 def _log_prob_of_rows(flow: BoxFlow, square: Tensor, context: Tensor, rows: Tensor) -> Tensor:

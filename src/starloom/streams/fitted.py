@@ -154,6 +154,12 @@ class FittedStream:
             name: (float(c[0]), float(c[0]) - spread[name], float(c[0]) + spread[name]) for name, c in counts.items()
         }
 
+    def sample(self, n: int, seed: int | np.random.Generator, like: Any = None) -> QTable:
+        """Draw stars from the best fit: see ``sampling.sample``."""
+        from starloom.streams.sampling import sample
+
+        return sample(self, n, seed, like)
+
     def save(self, folder: str | Path) -> None:
         """Save to a folder: safetensors and JSON."""
         tensors = {f"background.{name}": value for name, value in self.background.state_dict().items()}

@@ -44,7 +44,7 @@ from starloom.streams.configuration import (
 )
 from starloom.streams.fitted import FittedStream
 from starloom.streams.mixture import Mixture, PreparedStars
-from starloom.streams.stars import Stars, prepare, tensor
+from starloom.streams.stars import Stars, prepare, require_single_rows, tensor
 
 FEWEST_STARS = 100
 BLURRED = 0.5  # share of the steps in which the stream is seen blurred
@@ -170,9 +170,13 @@ class StreamModel:
         ------
         FitError
             When fewer than 100 stars can be used.
+        CatalogError
+            When a source_id is there more than once.
         """
+        stars = read_table(table)
+        require_single_rows(self, stars)
         with one_thread():
-            return self._fit(prepare(self, read_table(table)), seed, checkpoints)
+            return self._fit(prepare(self, stars), seed, checkpoints)
 
     def _fit(self, stars: Stars, seed: int, checkpoints: Path | None) -> FittedStream:
         if len(stars) < FEWEST_STARS:

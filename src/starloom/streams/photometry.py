@@ -23,6 +23,7 @@ SPACING = 0.05  # mag
 # Gauss-Hermite with three nodes: exact for what is cubic over the spread, which is small against the grid's features
 _OFFSETS, _WEIGHTS = (-math.sqrt(3.0), 0.0, math.sqrt(3.0)), (1 / 6, 2 / 3, 1 / 6)
 _TINY = 1e-30
+_SHARPEST = 1e-3  # mag: least width of a population, so that errors of zero divide nothing
 
 
 def segment_density(magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tensor, scatter: float) -> Tensor:
@@ -30,16 +31,17 @@ def segment_density(magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tens
 
     Parameters
     ----------
-    magnitudes, errors : (n, bands) mag.
+    magnitudes, errors : (n, bands) mag. A band with an infinite error was not measured: its magnitude is integrated
+        over, and has to be some number.
     start, end : ends of the segments, (..., bands) mag.
     scatter : extra width in each band (mag), added in quadrature.
 
     Returns
     -------
-    shape (n, ...), unit mag^-bands.
+    shape (n, ...), unit mag^-(bands measured).
     """
     extra = (None,) * (start.ndim - 1)
-    sigma = torch.sqrt(errors**2 + scatter**2)[(slice(None), *extra)]
+    sigma = torch.sqrt(errors**2 + scatter**2).clamp_min(_SHARPEST)[(slice(None), *extra)]
     from_star = (start - magnitudes[(slice(None), *extra)]) / sigma
     along = (end - start) / sigma
     length = torch.sqrt((along**2).sum(-1)).clamp_min(1e-6)
@@ -47,9 +49,20 @@ def segment_density(magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tens
     across = ((from_star**2).sum(-1) - nearest**2).clamp_min(0.0)
     bands = magnitudes.shape[1]
     gauss = torch.exp(-0.5 * across) * (2 * math.pi) ** (-0.5 * (bands - 1))
-    along_density = (normal_cdf(nearest + length) - normal_cdf(nearest)) / (length * sigma.prod(-1))
+    # a normal of no limit, integrated over its whole range: one in the place of 1 / (sqrt(2 pi) sigma)
+    spread = torch.where(torch.isinf(sigma), 1.0 / math.sqrt(2 * math.pi), sigma)
+    along_density = (normal_cdf(nearest + length) - normal_cdf(nearest)) / (length * spread.prod(-1))
     density: Tensor = gauss * along_density
     return density
+
+
+def _selected_density(
+    magnitudes: Tensor, errors: Tensor, start: Tensor, end: Tensor, scatter: float, inside: Tensor
+) -> Tensor:
+    """Segment densities; a star whose first band is missing was selected by it all the same: by ``inside``."""
+    density = segment_density(magnitudes, errors, start, end, scatter)
+    blind = torch.isinf(errors[:, 0])
+    return torch.where(blind[:, None, None], density * inside, density) if bool(blind.any()) else density
 
 
 class IsochroneTable:
@@ -68,22 +81,23 @@ class IsochroneTable:
         self.low, self.high = modulus[0] - MARGIN, modulus[1] + MARGIN
         self.nodes = nodes = round((self.high - self.low) / SPACING) + 1
         points = tensor(photometry.isochrone)
-        share, piece = _shares(photometry)
+        share, piece = stretch_shares(photometry)
         moduli = torch.linspace(self.low, self.high, nodes)
         start, end = points[:-1] + moduli[:, None, None], points[1:] + moduli[:, None, None]
         combine = torch.zeros(len(share), photometry.bins)
         combine[torch.arange(len(share)), torch.as_tensor(piece)] = tensor(share)
+        inside = _fraction_in_window(start[..., 0], end[..., 0], photometry.magnitude)
         self.scatters = torch.log(tensor(photometry.scatters).clamp_min(1e-12))
         tables = [
             [
-                segment_density(m, e, start, end, scatter) @ combine
+                _selected_density(m, e, start, end, scatter, inside) @ combine
                 for m, e in zip(torch.split(magnitudes, _CHUNK), torch.split(errors, _CHUNK), strict=True)
             ]
             for scatter in photometry.scatters
         ]
         # (scatters, n, nodes, bins)
         self.density = torch.stack([torch.cat(pieces) for pieces in tables])
-        self.seen = _fraction_in_window(start[..., 0], end[..., 0], photometry.magnitude) @ combine
+        self.seen = inside @ combine
 
     def log_density(
         self,
@@ -140,7 +154,7 @@ class IsochroneTable:
         return torch.lerp(low, high, beyond)
 
 
-def _shares(photometry: Photometry) -> tuple[np.ndarray, np.ndarray]:
+def stretch_shares(photometry: Photometry) -> tuple[np.ndarray, np.ndarray]:
     """Share of each stretch within its piece of the luminosity function, and the piece it belongs to."""
     points = np.asarray(photometry.isochrone, dtype=float)
     arc = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
@@ -156,7 +170,7 @@ def start_shares(photometry: Photometry) -> np.ndarray:
     points = np.asarray(photometry.isochrone, dtype=float)
     arc = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
     weight = arc if photometry.weights is None else np.asarray(photometry.weights, dtype=float)
-    _, piece = _shares(photometry)
+    _, piece = stretch_shares(photometry)
     total = np.bincount(piece, weight, minlength=photometry.bins)
     shares: np.ndarray = np.log(np.maximum(total / total.sum(), 1e-4))
     return shares

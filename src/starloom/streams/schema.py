@@ -31,6 +31,7 @@ SCHEMA = Schema(
         Column("pm_phi1_cosphi2_error", "mas/yr", "its error"),
         Column("pm_phi2", "mas/yr", "proper motion along phi2"),
         Column("pm_phi2_error", "mas/yr", "its error"),
+        Column("pm_phi1_cosphi2_pm_phi2_corr", "", "correlation of the two"),
         *(Column(f"{band}_mag", "mag", f"{band} magnitude") for band in "grizy"),
         *(Column(f"{band}_mag_error", "mag", f"error of the {band} magnitude") for band in "grizy"),
     ),

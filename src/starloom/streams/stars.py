@@ -39,7 +39,8 @@ class Stars:
         xx, xy, yy. ``pm_seen`` masks missing ones.
     turn, reflex : pm = turn @ (pmra, pmdec) - reflex.
     scalars, scalar_errors, scalar_seen : name -> (n,) for parallax and radial velocity.
-    magnitudes, magnitude_errors : (n, bands); ``photometry_seen`` masks stars that lack a band.
+    magnitudes, magnitude_errors : (n, bands); ``photometry_seen`` masks stars without photometry. One band may be
+        missing (of three or more, too): its error is then infinite.
     """
 
     rows: NDArray[np.int64]
@@ -72,7 +73,9 @@ class Stars:
         for seen in self.scalar_seen.values():
             count = count + seen.long()
         if self.magnitudes is not None:
-            count = count + self.magnitudes.shape[1] * self.photometry_seen.long()
+            assert self.magnitude_errors is not None
+            measured = torch.isfinite(self.magnitude_errors).sum(dim=1)
+            count = count + measured * self.photometry_seen.long()
         return count.numpy()
 
 
@@ -110,7 +113,7 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
         pm = (turn @ np.where(pm_seen[:, None], observed, 0.0)[..., None])[..., 0] - reflex
         windowed = observed if model.proper_motion.system == "icrs" else pm
         refuse(pm_seen & ~_inside(model.polygon, windowed), "outside the proper-motion window")
-        covariance = _turned_covariance(applied, names, turn)
+        covariance = turned_covariance(applied, names, turn)
         refuse(pm_seen & ~np.isfinite(covariance).all(axis=1), "proper-motion covariance not valid")
 
     scalars, errors, seen = {}, {}, {}
@@ -156,6 +159,11 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
     )
 
 
+def require_single_rows(model: StreamModel, table: QTable) -> None:
+    """Raise CatalogError where a source_id is there more than once: a star fitted twice would count twice."""
+    (IN_FRAME if model.stream_frame is None else SCHEMA).apply(table, keep_others=False)
+
+
 def _places(model: StreamModel, table: QTable) -> tuple[Array, Array, Array, Array]:
     """phi1, phi2 (deg), the turn of the proper motions (n, 2, 2) and the solar reflex (n, 2) at every row."""
     frame = model.stream_frame
@@ -184,12 +192,12 @@ def _inside(polygon: ConvexPolygon, pm: Array) -> Mask:
         return polygon.contains(pm[:, 0], pm[:, 1])
 
 
-def _turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Array:
+def turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Array:
     """Proper-motion covariance in the stream's frame as xx, xy, yy (0 where no error is given), shape (n, 3)."""
     if any(f"{name}_error" not in table.colnames for name in names):
         return np.zeros((len(table), 3))
     a, b = (plain(table, f"{name}_error") for name in names)
-    rho = np.nan_to_num(optional(table, "pmra_pmdec_corr"))
+    rho = np.nan_to_num(optional(table, f"{names[0]}_{names[1]}_corr"))
     covariance = np.empty((len(table), 2, 2))
     covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
     covariance[:, 0, 1] = covariance[:, 1, 0] = rho * a * b
@@ -199,16 +207,31 @@ def _turned_covariance(table: QTable, names: tuple[str, str], turn: Array) -> Ar
 
 
 def _photometry(table: QTable, photometry: Photometry) -> tuple[Array, Array, Mask, Mask]:
+    """Magnitudes, errors, which stars have photometry, and which of them are outside the window.
+
+    A star that lacks one band keeps the others: the missing one has an infinite error, which the densities integrate
+    over. A star that lacks more has no photometry.
+    """
     magnitudes = np.stack([optional(table, band) for band in photometry.bands], axis=1)
-    seen: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=1)
+    measured = np.isfinite(magnitudes)
+    seen: Mask = measured.sum(axis=1) >= len(photometry.bands) - 1
     floor, error, reference = photometry.errors
     with np.errstate(over="ignore"):
         modelled = np.hypot(floor, error * 10 ** (0.3 * (np.clip(magnitudes, 0, 40) - reference)))
     given = np.stack([optional(table, f"{band}_error") for band in photometry.bands], axis=1)
     errors = np.where(np.isfinite(given) & (given >= 0), given, modelled)
+    outside = np.zeros(len(magnitudes), dtype=bool)
     with np.errstate(invalid="ignore"):
-        outside = (magnitudes[:, 0] < photometry.magnitude[0]) | (magnitudes[:, 0] > photometry.magnitude[1])
-        for place, (low, high) in enumerate(photometry.colors):
-            color = magnitudes[:, place] - magnitudes[:, place + 1]
-            outside |= (color < low) | (color > high)
-    return np.where(seen[:, None], magnitudes, 0.0), np.where(seen[:, None], errors, 1.0), seen, outside & seen
+        low, high = photometry.magnitude
+        for place in range(len(photometry.bands)):
+            # where the first band is missing, the others lie where some first band in the window would put them
+            blue, red = np.sum(photometry.colors[:place], axis=0) if place else (0.0, 0.0)
+            outside |= (magnitudes[:, place] < low - red) | (magnitudes[:, place] > high - blue)
+            for other in range(place + 1, len(photometry.bands)):
+                blue, red = np.sum(photometry.colors[place:other], axis=0)
+                color = magnitudes[:, place] - magnitudes[:, other]
+                outside |= (color < blue) | (color > red)
+    errors = np.where(measured, errors, np.inf)
+    # any number will do where a band is missing
+    known = np.where(measured, magnitudes, 0.0)
+    return np.where(seen[:, None], known, 0.0), np.where(seen[:, None], errors, 1.0), seen, outside & seen

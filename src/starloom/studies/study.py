@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 
     from starloom.catalog.schema import Schema
 
-__all__ = ["Input", "InputSpec", "Inputs", "Study", "StudyConfig", "command", "configure", "execute", "load_inputs"]
+__all__ = [
+    "Input",
+    "InputSpec",
+    "Inputs",
+    "Study",
+    "StudyConfig",
+    "check_resumed",
+    "command",
+    "configure",
+    "execute",
+    "load_inputs",
+]
 
 Preset = Literal["tour", "quick", "full"]
 PRESETS: tuple[str, ...] = get_args(Preset)
@@ -192,7 +203,7 @@ def _keep_comparable_honest(results: Results, same_data: bool) -> None:
         ]
 
 
-def _check_resumed(folder: RunFolder, identity: dict[str, Any]) -> None:
+def check_resumed(folder: RunFolder, identity: dict[str, Any]) -> None:
     """Checkpoints of another run must not leak into this one."""
     path = folder.work / "run.json"
     if folder.resume:
@@ -249,7 +260,7 @@ def execute(
             inputs = load_inputs(study, config, data)
             # a path or "auto" may give other stars today than it gave the interrupted run
             identity |= {f"input {name}": entry.record.sha256 for name, entry in inputs.items()}
-            _check_resumed(folder, identity)
+            check_resumed(folder, identity)
             say(f"{study.name}: {study.title} (preset {config.preset}, seed {config.seed})")
             results = study.run(config, inputs, folder)
             results.study, results.preset, results.seed = study.name, config.preset, config.seed

@@ -24,3 +24,14 @@ def test_bad_input_is_refused():
         deredden([20.0, 21.0], "ps1_g", [0.1])
     with pytest.raises(ConfigError, match="infinite"):
         deredden([20.0], "ps1_g", np.inf)
+
+
+def test_the_sfd_map_has_coefficients_of_its_own():
+    for band in ("ps1_g", "ps1_r", "ps1_i", "ps1_z", "ps1_y"):
+        ratio = extinction_coefficient(band, "sfd") / extinction_coefficient(band)
+        assert 0.84 < ratio < 0.91, "the map is too large by about 14 %"
+    np.testing.assert_allclose(deredden([20.0], "ps1_g", 0.1, "sfd"), [20.0 - 0.3172])
+    with pytest.raises(ConfigError, match="unit of 'ccm'"):
+        deredden([20.0], "ps1_g", 0.1, "ccm")
+    with pytest.raises(ConfigError, match="2mass_j"):
+        extinction_coefficient("2mass_j", "sfd")

@@ -101,13 +101,34 @@ def test_one_missing_proper_motion_hides_both(model, parts, name, missing):
 
 
 @pytest.mark.parametrize("name", ["g_mag", "i_mag"])
-def test_one_missing_band_hides_the_photometry(model, parts, name):
+def test_one_missing_band_leaves_the_other(model, parts, name):
     table = table_of(parts)
     table[name] = changed(table[name], 1, np.nan)
     stars = prepare(model, table)
     assert len(stars) == ROWS
+    assert stars.photometry_seen.all()
+    place = ("g_mag", "i_mag").index(name)
+    unlimited = np.isinf(stars.magnitude_errors.numpy())
+    assert unlimited[1, place]
+    assert unlimited.sum() == 1
+    assert np.isfinite(stars.magnitudes.numpy()).all()
+
+
+def test_both_missing_bands_hide_the_photometry(model, parts):
+    table = table_of(parts)
+    for name in ("g_mag", "i_mag"):
+        table[name] = changed(table[name], 1, np.nan)
+    stars = prepare(model, table)
     assert stars.photometry_seen.tolist() == [True, False, True, True, True, True]
     assert np.isfinite(stars.magnitudes.numpy()).all()
+
+
+def test_a_single_band_has_its_own_window(model, parts):
+    """i alone, with 12 < g < 23 and -0.7 < g - i < 2.8: it lies between 9.2 and 23.7."""
+    table = table_of(parts)
+    table["g_mag"] = np.full(ROWS, np.nan)
+    table["i_mag"] = np.array([9.0, 9.3, 15.0, 23.6, 23.8, 20.0])
+    assert (prepare(model, table).reasons != "").tolist() == [True, False, False, False, True, False]
 
 
 def test_what_a_star_was_judged_by_is_counted(model, parts):
@@ -115,7 +136,7 @@ def test_what_a_star_was_judged_by_is_counted(model, parts):
     table["pmra"] = changed(table["pmra"], 2, np.nan)
     table["g_mag"] = changed(table["g_mag"], 3, np.nan)
     # phi2, two proper motions, parallax, two magnitudes; no velocity column
-    assert prepare(model, table).features_used().tolist() == [6, 5, 4, 4, 6, 6]
+    assert prepare(model, table).features_used().tolist() == [6, 5, 4, 5, 6, 6]
 
 
 @pytest.mark.parametrize("name", ["ra", "dec"])
