@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A table that a study reads: ``file`` of ``dataset``.
+    """A table that a study reads: ``file`` of ``dataset``; an empty ``dataset``: only a user's own table will do.
 
     ``primary`` marks the one a user's own table stands in for; a run goes on without an ``optional`` one.
     """
@@ -129,6 +129,8 @@ def _real(study: Study, given: Mapping[str, Input] | None = None) -> Inputs:
         if spec.name in entries:
             continue
         try:
+            if not spec.dataset:
+                raise DatasetError(f"no open table of {spec.meaning} is known; give your own with --data FILE")
             table = open_table(spec.dataset, spec.file)
         except DatasetError as error:
             if not spec.optional:

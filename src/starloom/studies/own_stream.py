@@ -80,7 +80,7 @@ def fit(
     with RunFolder(out, resume=resume) as folder:
         try:
             check_resumed(folder, identity)
-            results = _run(file, stars, seed, folder)
+            results = describe_fit(file, stars, seed, folder)
             results.started, results.seconds, results.command = started, time.monotonic() - clock, again
             results.inputs = [origin, *results.inputs]
             results.write(folder.staging)
@@ -130,7 +130,8 @@ def score(model: str | Path, table: str | Path, out: str | Path) -> dict[str, An
     }
 
 
-def _run(file: StreamFile, stars: QTable, seed: int, folder: RunFolder) -> Results:
+def describe_fit(file: StreamFile, stars: QTable, seed: int, folder: RunFolder) -> Results:
+    """Fit the stream that a file describes; numbers, tables and figures. The inputs are the caller's to record."""
     from starloom.progress import say
     from starloom.streams.linear_density import linear_density
     from starloom.streams.stream_completion import model_for

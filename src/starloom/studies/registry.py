@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "gd1-stream": "starloom.studies.gd1_stream",
+    "pal5-stream": "starloom.studies.pal5_stream",
     "stream-mock": "starloom.studies.stream_mock",
 }
 
