@@ -160,7 +160,11 @@ _APOGEE_XP = {
     "gaiaedr3_source_id": "source_id",
     "apogee_id": "apogee_id",
     **{f"gaiaedr3_phot_{band}_mean_mag": f"phot_{band}_mean_mag" for band in ("g", "bp", "rp")},
-    **{"j": "j_mag", "h": "h_mag", "k": "ks_mag", "ak_targ": "a_k", "snr": "snr"},
+    "j": "j_mag",
+    "h": "h_mag",
+    "k": "ks_mag",
+    "ak_targ": "a_k",
+    "snr": "snr",
     **{f"{name}{ending}": f"{name}{long}" for name in ("teff", "logg", "fe_h", "alpha_m")
        for ending, long in (("", ""), ("_err", "_error"))},
 }  # fmt: skip

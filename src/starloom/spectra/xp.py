@@ -185,6 +185,15 @@ class XpBases:
         # 0 times NaN is NaN: an absent arm must not spoil the pixels that the other has to itself
         return np.where(share > 0, share * blue, 0.0) + np.where(share < 1, (1.0 - share) * red, 0.0)
 
+    def sample_errors(self, errors: ArrayLike) -> Floats:
+        """Errors of sampled fluxes (stars, wavelengths) from independent errors of the coefficients."""
+        values = np.asarray(errors, dtype=float)
+        share = merge_weight(self.wavelength)
+        blue = values[:, : self.sizes[0]] ** 2 @ (self.designs["bp"] ** 2).T
+        red = values[:, self.sizes[0] :] ** 2 @ (self.designs["rp"] ** 2).T
+        square = np.where(share > 0, share**2 * blue, 0.0) + np.where(share < 1, (1.0 - share) ** 2 * red, 0.0)
+        return np.asarray(np.sqrt(square))
+
 
 def merge_weight(wavelength: ArrayLike) -> Floats:
     """Share of BP in the merged flux at these wavelengths (nm)."""

@@ -10,6 +10,7 @@ know an order of the tokens, and for the same CPU time it answers better (measur
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,7 +91,9 @@ class Embedding(nn.Module):
     def forward(self, kinds: Tensor, values: Tensor) -> Tensor:
         """Tokens (..., dimension) of kinds and values (...)."""
         found = functional.gelu(
-            torch.addcmul(functional.embedding(kinds, self.bias), functional.embedding(kinds, self.weight), values[..., None])
+            torch.addcmul(
+                functional.embedding(kinds, self.bias), functional.embedding(kinds, self.weight), values[..., None]
+            )
         )
         return found * (kinds > 0)[..., None]
 
@@ -214,7 +217,7 @@ class StarNetwork(nn.Module):
         self.memory_norm = nn.LayerNorm(d) if shape.pre_norm else nn.Identity()
         self.last_norm = nn.LayerNorm(d) if shape.pre_norm else nn.Identity()
         widths = (d, *shape.head)
-        self.head = nn.ModuleList([nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)])
+        self.head = nn.ModuleList([nn.Linear(a, b) for a, b in itertools.pairwise(widths)])
         self.mean, self.log_variance = nn.Linear(widths[-1], 1), nn.Linear(widths[-1], 1)
         self.drop = nn.Dropout(shape.dropout)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from starloom.catalog.schema import plain, require_rows
 from starloom.errors import CatalogError, UnitError
 from starloom.spectra.xp import ARMS, OVERLAP, SAMPLED_NM, XpBases, fit_projection, g_flux
-from starloom.stars.schema import ALIASES, BELIEVABLE, MAGNITUDES, SCHEMA
+from starloom.stars.schema import ALIASES, BELIEVABLE, SCHEMA
 from starloom.stars.tokens import Tokens, Vocabulary
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class SpectrumReader:
 
 def arm_pixels(arm: str) -> NDArray[np.bool_]:
     """The sampled pixels that an arm has to itself."""
-    return SAMPLED_NM <= OVERLAP[0] if arm == "bp" else SAMPLED_NM >= OVERLAP[1]
+    return OVERLAP[0] >= SAMPLED_NM if arm == "bp" else OVERLAP[1] <= SAMPLED_NM
 
 
 def read_tokens(
@@ -188,8 +188,8 @@ def _agreed(first: Floats, second: Floats, name: str, columns: Sequence[str], la
     if apart.any():
         row = int(np.flatnonzero(apart)[0])
         raise CatalogError(
-            f"{label}: the columns {' and '.join(map(repr, columns[:2]))} both give {name} and disagree in {int(apart.sum())} "
-            f"rows, first in row {row} ({first[row]:g} and {second[row]:g}); drop or rename one of them"
+            f"{label}: the columns {' and '.join(map(repr, columns[:2]))} both give {name} and disagree in "
+            f"{int(apart.sum())} rows, first in row {row} ({first[row]:g} and {second[row]:g}); drop one of them"
         )
     return np.where(np.isnan(first), second, first)
 
@@ -207,7 +207,7 @@ def _put_spectra(
     table: QTable, columns: Mapping[str, Floats], reader: SpectrumReader, put: Any, vocabulary: Vocabulary, label: str
 ) -> NDArray[np.bool_]:
     """Put the coefficients; which rows have a spectrum and no G."""
-    g = columns.get(MAGNITUDES and "phot_g_mean_mag", np.full(len(table), np.nan))
+    g = columns.get("phot_g_mean_mag", np.full(len(table), np.nan))
     scale = g_flux(g)[:, None]
     names = [kind.name for kind in coefficients_of(vocabulary)]
     found = np.full((len(table), sum(reader.sizes)), np.nan)
@@ -277,7 +277,9 @@ def vectors(table: QTable, name: str, label: str, unit: str = "") -> Floats | No
         try:
             column = units.Quantity(column, have).to(unit)
         except units.UnitConversionError as error:
-            raise UnitError(f"{label}: column '{name}' has the unit '{have}', which cannot be converted to '{unit}'") from error
+            raise UnitError(
+                f"{label}: column '{name}' has the unit '{have}', which cannot be converted to '{unit}'"
+            ) from error
     values = getattr(column, "value", column)
     mask = getattr(values, "mask", None)
     values = np.array(getattr(values, "unmasked", getattr(values, "data", values)), dtype=float)

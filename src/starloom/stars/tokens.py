@@ -103,7 +103,8 @@ class Vocabulary:
     starloom.errors.ConfigError: the model knows no 'tef'; did you mean 'teff'? ...
     """
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], bend: float = BEND) -> None:
+        self.bend = bend  # infinite: standardized values stay linear, as in the paper
         self.kinds = tuple(kinds)
         self.names = tuple(kind.name for kind in self.kinds)
         if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
@@ -159,17 +160,23 @@ class Vocabulary:
             if not scale > 0:
                 raise CatalogError(f"the values of {kind.name!r} do not vary; leave it out of the training table")
             kinds.append(replace(kind, center=center, scale=scale))
-        return Vocabulary(kinds)
+        return Vocabulary(kinds, self.bend)
 
     def standardize(self, values: ArrayLike, places: Any = slice(None)) -> Floats:
         """Values (..., kinds) on the standardized scale; NaN and infinities become NaN."""
         u = (np.asarray(values, dtype=float) - self.center[places]) / self.scale[places]
-        return np.asarray(np.where(np.isfinite(u), BEND * np.arcsinh(u / BEND), np.nan))
+        return np.asarray(np.where(np.isfinite(u), self._bent(u), np.nan))
+
+    def _bent(self, u: Floats) -> Floats:
+        return u if np.isinf(self.bend) else np.asarray(self.bend * np.arcsinh(u / self.bend))
+
+    def _straight(self, z: Floats) -> Floats:
+        return z if np.isinf(self.bend) else np.asarray(self.bend * np.sinh(z / self.bend))
 
     def standardize_errors(self, values: ArrayLike, errors: ArrayLike, places: Any = slice(None)) -> Floats:
         """Errors on the standardized scale; 0 where an error or its value is not known."""
         u = (np.asarray(values, dtype=float) - self.center[places]) / self.scale[places]
-        found = np.asarray(errors, dtype=float) / self.scale[places] / np.sqrt(1.0 + (u / BEND) ** 2)
+        found = np.asarray(errors, dtype=float) / self.scale[places] / np.sqrt(1.0 + (u / self.bend) ** 2)
         return np.asarray(np.where(np.isfinite(found) & (found > 0), found, 0.0))
 
     def restore(self, standardized: ArrayLike, places: Any = slice(None)) -> Floats:
@@ -182,21 +189,21 @@ class Vocabulary:
         [[5800.0]]
         """
         z = np.asarray(standardized, dtype=float)
-        return np.asarray(self.center[places] + self.scale[places] * BEND * np.sinh(z / BEND))
+        return np.asarray(self.center[places] + self.scale[places] * self._straight(z))
 
     def restore_errors(self, mean: ArrayLike, sigma: ArrayLike, places: Any = slice(None)) -> Floats:
         """Half the width of the central 68 % interval in the kinds' own units."""
         z, s = np.asarray(mean, dtype=float), np.asarray(sigma, dtype=float)
-        return np.asarray(self.scale[places] * BEND * np.cosh(z / BEND) * np.sinh(s / BEND))
+        return np.asarray(self.scale[places] * (self._straight(z + s) - self._straight(z - s)) / 2.0)
 
     def as_json(self) -> list[dict[str, Any]]:
         """As JSON can hold it."""
         return [asdict(kind) for kind in self.kinds]
 
     @classmethod
-    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> Vocabulary:
-        """What ``as_json`` gave."""
-        return cls(Kind(**entry) for entry in content)
+    def from_json(cls, content: Sequence[Mapping[str, Any]], bend: float | None = BEND) -> Vocabulary:
+        """What ``as_json`` gave; ``bend`` None (JSON has no infinity) is no bend."""
+        return cls((Kind(**entry) for entry in content), np.inf if bend is None else bend)
 
 
 @dataclass(frozen=True)

