@@ -98,7 +98,7 @@ class Sampler:
         shown = np.take_along_axis(line, chosen, 1) < 2.0
         kinds = np.where(shown, chosen + 1, 0)
         wish[~(self.known[rows] & self.asked)] = 9.0
-        wanted = np.argpartition(wish, mode.requests, axis=1)[:, : mode.requests]
+        wanted = np.argpartition(wish, min(mode.requests, wish.shape[1] - 1), axis=1)[:, : mode.requests]
         valid = np.take_along_axis(wish, wanted, 1) < 9.0
         across = rows[:, None]
         # what is shown is asked back as it was shown, whatever its error

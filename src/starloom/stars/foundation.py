@@ -88,6 +88,7 @@ class StarFoundation:
         checkpoint: Path | None = None,
         until: int | None = None,
         held_out: NDArray[np.bool_] | None = None,
+        bases: XpBases | None = None,
     ) -> StarFoundation:
         """Train a model on a table with spectra, colors and labels, with whatever gaps.
 
@@ -99,6 +100,7 @@ class StarFoundation:
         labels : names of the labels to learn; by default those of the table that are known to Starloom.
         checkpoint : file to keep the state in and to go on from.
         until : stop before this step; the model is then what it is so far.
+        bases : of the spectra; GaiaXPy's by default.
         held_out : (rows,) stars that calibrate the domain and are not trained with; by default one star in twenty.
 
         Raises
@@ -109,7 +111,7 @@ class StarFoundation:
         stars, chosen = read_table(table), settings or Settings()
         if held_out is None:
             held_out = generator(seed).random(len(stars)) < 0.05
-        reader, vocabulary = _prepare(stars, held_out, labels)
+        reader, vocabulary = _prepare(stars, held_out, labels, bases)
         tokens = read_tokens(stars, vocabulary, reader)
         used = ~held_out & (tokens.reason == "")
         if used.sum() < 50:
@@ -414,7 +416,8 @@ class StarFoundation:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         if self.reader is not None:
             for arm in ARMS:
-                tensors[f"project.{arm}"] = torch.tensor(self.reader.project[arm], dtype=torch.float32)
+                if self.reader.project:
+                    tensors[f"project.{arm}"] = torch.tensor(self.reader.project[arm], dtype=torch.float32)
                 tensors[f"through.{arm}"] = torch.tensor(self.reader.through[arm], dtype=torch.float32)
         if self.domain is not None:
             for name in ("weights", "means", "covariances", "reference"):
@@ -451,9 +454,10 @@ class StarFoundation:
                 f"{folder}: model.json and model.safetensors do not belong together or are of another version: {remark}"
             ) from error
         reader = domain = None
-        if "project.bp" in tensors:
+        if "through.bp" in tensors:
             parts: list[Mapping[str, Any]] = [
-                {arm: tensors[f"{what}.{arm}"].numpy().astype(float) for arm in ARMS} for what in ("project", "through")
+                {arm: tensors[f"{what}.{arm}"].numpy().astype(float) for arm in ARMS if f"{what}.{arm}" in tensors}
+                for what in ("project", "through")
             ]
             reader = SpectrumReader(*parts)
         if "domain.places" in tensors:
@@ -475,7 +479,7 @@ def _unit(text: str) -> Any:
 
 
 def _prepare(
-    stars: QTable, held_out: NDArray[np.bool_], labels: Sequence[str] | None
+    stars: QTable, held_out: NDArray[np.bool_], labels: Sequence[str] | None, bases: XpBases | None
 ) -> tuple[SpectrumReader | None, Vocabulary]:
     """The way to read the spectra of a training table, and the kinds it can teach."""
     columns = scalar_columns(stars, "the training table")
@@ -491,7 +495,7 @@ def _prepare(
         whole = ~held_out & np.isfinite(flux).all(axis=1) & np.isfinite(error).all(axis=1) & np.isfinite(scale[:, 0])
         if whole.sum() < 200:
             raise CatalogError(f"{int(whole.sum())} training stars have a whole spectrum; at least 200 are needed")
-        reader = SpectrumReader.fit(XpBases.from_gaiaxpy(), (flux / scale)[whole], (error / scale)[whole])
+        reader = SpectrumReader.fit(bases or XpBases.from_gaiaxpy(), (flux / scale)[whole], (error / scale)[whole])
         kinds += coefficients(reader.sizes)
     probe = Vocabulary([*COLORS, *LABELS, *MORE_LABELS])
     found = read_tokens(stars, probe, None, label="the training table")

@@ -52,10 +52,12 @@ class SpectrumReader:
     @property
     def sizes(self) -> tuple[int, int]:
         """Numbers of coefficients of BP and RP."""
-        return len(self.project["bp"]), len(self.project["rp"])
+        return len(self.through["bp"]), len(self.through["rp"])
 
     def from_flux(self, flux: Floats, error: Floats | None) -> tuple[Floats, Floats]:
         """Coefficients and errors of sampled fluxes (stars, 343); an arm with a gap is NaN."""
+        if not self.project:
+            raise CatalogError("this model reads published coefficients only: bp_coefficients and rp_coefficients")
         values, errors = [], []
         for arm in ARMS:
             kept = arm_pixels(arm)
@@ -218,7 +220,7 @@ def _put_spectra(
         if values is None:
             continue
         error = vectors(table, f"{arm}_coefficient_errors", label)
-        part = slice(start, start + len(reader.project[arm]))
+        part = slice(start, start + len(reader.through[arm]))
         found[:, part], errors[:, part] = reader.from_coefficients(
             arm, values / scale, None if error is None else error / scale
         )
