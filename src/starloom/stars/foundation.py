@@ -66,6 +66,7 @@ class StarFoundation:
     domain : says whether a star is like the training stars; None when that could not be described.
     usual : orders of coefficients that are read as context.
     history : how it was trained: seed, data, settings, log, scores.
+    widen : (kinds,) factor of each kind's standard deviation, found on stars that were not trained with; None for 1.
     """
 
     network: StarNetwork
@@ -74,6 +75,7 @@ class StarFoundation:
     domain: Domain | None
     usual: int = 32
     history: dict[str, Any] = field(default_factory=dict)
+    widen: NDArray[np.float64] | None = None
 
     # ---------------------------------------------------------------------------------------------------- training
 
@@ -131,7 +133,34 @@ class StarFoundation:
             "cpu_seconds": round(stand.seconds, 1),
             "losses": [round(loss, 4) for loss in stand.losses],
         }
-        return cls(network, vocabulary, reader, domain, chosen.usual, history)
+        model = cls(network, vocabulary, reader, domain, chosen.usual, history)
+        return replace(model, widen=model.factors(tokens.rows(held_out)))
+
+    def factors(self, tokens: Tokens, least: int = 200) -> NDArray[np.float64]:
+        """What the standard deviation of each label is to be multiplied by so that 68.3 % of these stars are covered.
+
+        Labels with fewer than ``least`` stars, and all other kinds, keep 1.
+        """
+        result = np.ones(len(self.vocabulary))
+        for place in self.vocabulary.group("label"):
+            name = self.vocabulary.names[place]
+            known = np.isfinite(tokens.values[:, place])
+            if known.sum() < least:
+                continue
+            part = tokens.rows(known)
+            labels = {kind.name for kind in self.vocabulary.kinds if kind.group == "label"}
+            given = [self.vocabulary.names[p] for p in self.shown((name,)) if self.vocabulary.names[p] not in labels]
+            answers = replace(self, widen=None).ask(part, [name], given)
+            truth = self.vocabulary.standardize(part.values[:, [place]], [place])
+            e = self.vocabulary.standardize_errors(part.values[:, [place]], part.errors[:, [place]], [place])
+            away, sigma = np.abs(truth - answers.mean)[:, 0], answers.sigma[:, 0]
+            low, high = 0.3, 3.0
+            for _ in range(30):
+                middle = 0.5 * (low + high)
+                covered = np.mean(away < np.hypot(middle * sigma, e[:, 0]))
+                low, high = (middle, high) if covered < 0.6827 else (low, middle)
+            result[place] = round(0.5 * (low + high), 4)
+        return result
 
     def fine_tune(
         self, table: Any, *, seed: int, steps: int = 500, learning_rate: float = 3e-4, settings: Settings | None = None
@@ -224,6 +253,8 @@ class StarFoundation:
             for rows, kinds, values in self._batches(tokens, self.shown(names, given), batch):
                 found, log_variance = self.network(kinds, values, numbers.expand(len(kinds), -1))
                 mean[rows], sigma[rows] = found.numpy(), np.exp(0.5 * log_variance.numpy())
+        if self.widen is not None:
+            sigma *= self.widen[self.vocabulary.places(names)]
         return Answers(names, mean, sigma)
 
     def predict(
@@ -428,6 +459,7 @@ class StarFoundation:
             "vocabulary": self.vocabulary.as_json(),
             "bend": None if math.isinf(self.vocabulary.bend) else self.vocabulary.bend,
             "usual": self.usual,
+            "widen": None if self.widen is None else self.widen.tolist(),
             "history": self.history,
         }
         save_folder(folder, KIND, json.loads(json.dumps(settings)), tensors)
@@ -448,6 +480,7 @@ class StarFoundation:
             weights = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
             network.load_state_dict(weights)
             usual, history = int(settings["usual"]), dict(settings["history"])
+            widen = None if settings["widen"] is None else np.array(settings["widen"], dtype=float)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             remark = " ".join(str(error).split())[:200]
             raise ModelFileError(
@@ -464,7 +497,7 @@ class StarFoundation:
             names = ("weights", "means", "covariances", "reference")
             arrays = [tensors[f"domain.{name}"].numpy().astype(float) for name in names]
             domain = Domain(tensors["domain.places"].numpy(), arrays[0], arrays[1], arrays[2], arrays[3])
-        return cls(network.eval(), vocabulary, reader, domain, usual, history)
+        return cls(network.eval(), vocabulary, reader, domain, usual, history, widen)
 
     @classmethod
     def shipped(cls) -> StarFoundation:
