@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from starloom.catalog.tables import read_table, write_table
+from starloom.cli.app import main
 from starloom.stars import mock
 from starloom.stars.foundation import SHIPPED, StarFoundation
 
 
-def starloom(*words):
-    code = "from starloom.cli.app import main; main()"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, env=environment
-    )
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def starloom(monkeypatch, capsys):
+    """The command in this process: starting Python with torch for each of them would take most of the time."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["starloom", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out = capsys.readouterr()
+        return Done(int(end.value.code or 0), out.out, out.err)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +48,7 @@ def users(tmp_path_factory):
     return folder
 
 
-def test_every_format_gives_the_same_answers(users):
+def test_every_format_gives_the_same_answers(users, starloom):
     found = []
     for ending in ("fits", "parquet", "vot", "ecsv"):
         done = starloom("predict", "star-foundation", users / f"stars.{ending}", "-o", users / f"out_{ending}.parquet",
@@ -52,7 +65,7 @@ def test_every_format_gives_the_same_answers(users):
         assert table["source_id"].dtype == np.int64
 
 
-def test_bad_words_end_in_one_line(users):
+def test_bad_words_end_in_one_line(users, starloom):
     for words, message in (
         (["-r", "distance"], "not trained to answer 'distance'"),
         (["-r", "tef"], "did you mean 'teff'"),
@@ -65,7 +78,7 @@ def test_bad_words_end_in_one_line(users):
         assert not (users / "no.fits").exists()
 
 
-def test_a_training_goes_on_where_it_was_stopped(tmp_path):
+def test_a_training_goes_on_where_it_was_stopped(tmp_path, starloom):
     table = mock.make(300, 5)["j_mag", "h_mag", "ks_mag", "teff", "logg", "fe_h"]
     write_table(table, tmp_path / "train.parquet")
     words = ["train", "star-foundation", "-o", tmp_path / "m", "--table", tmp_path / "train.parquet", "--steps", "6"]

@@ -48,7 +48,7 @@ def on_real(tmp_path_factory):
         open_table("gaia_xp_gaiaxpy")
     except DatasetError as error:
         pytest.skip(f"the real spectra cannot be had here: {error}")
-    return run(tmp_path_factory.mktemp("real") / "stars", "real", "test_stars=3000")
+    return run(tmp_path_factory.mktemp("real") / "stars", "real", "test_stars=2000")
 
 
 def test_the_mock_from_end_to_end(on_mock):
@@ -73,8 +73,8 @@ def test_the_shipped_model_on_real_stars(on_real):
     record, numbers = numbers_of(on_real)
     assert not record["title"].startswith("[simulated")
     assert {entry["name"] for entry in record["figures"]} == FIGURES
-    assert record["config"]["test_stars"] == 3000
-    # the first 3,000 test stars; the whole test split is judged by the presets quick and full
+    assert record["config"]["test_stars"] == 2000
+    # the first 2,000 test stars; the whole test split is judged by the presets quick and full
     reached = {
         name: numbers[f"{name} from spectrum and colors"]["value"] for name in ("teff", "logg", "fe_h", "alpha_m")
     }
