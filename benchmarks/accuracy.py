@@ -40,9 +40,10 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_stars
     import accuracy_streams
 
-    return [accuracy_streams.TAILORED_SYSTEM, accuracy_streams.SYSTEM]
+    return [accuracy_streams.TAILORED_SYSTEM, accuracy_streams.SYSTEM, accuracy_stars.SYSTEM]
 
 
 class Cache:

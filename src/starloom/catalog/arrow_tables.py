@@ -138,12 +138,14 @@ def _values(array: pa.Array, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]
     if pa.types.is_fixed_size_list(kind):
         length = kind.list_size
     else:
-        lengths = {len(item) for item in array.drop_null()}
+        counts = np.asarray(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+        present &= counts > 0  # an empty list is no value (a Gaia source without BP has one)
+        lengths = set(counts[present].tolist())
         if len(lengths) > 1:
             found = f"lists of different lengths ({min(lengths)} to {max(lengths)})"
             raise CatalogError(f"column '{name}' holds {found}; leave it out with columns=[...]")
         length = lengths.pop() if lengths else 0
-    inner, inner_missing = _values(array.drop_null().flatten(), name)
+    inner, inner_missing = _values(array.filter(pa.array(present)).flatten(), name)
     inner = inner.reshape(int(present.sum()), length, *inner.shape[1:])
     inner_missing = inner_missing.reshape(inner.shape)
     values = np.zeros((len(array), *inner.shape[1:]), dtype=inner.dtype)

@@ -154,3 +154,46 @@ def streamfinder_members(files: Sequence[Path], output: Path) -> None:
     columns["name"] = np.char.strip(np.asarray(columns["name"]).astype(str))
     renamed = {"Gaia": "source_id", "name": "stream_name"}
     _write({renamed.get(name, name): column for name, column in columns.items()}, output)
+
+
+_APOGEE_XP = {
+    "gaiaedr3_source_id": "source_id",
+    "apogee_id": "apogee_id",
+    **{f"gaiaedr3_phot_{band}_mean_mag": f"phot_{band}_mean_mag" for band in ("g", "bp", "rp")},
+    "j": "j_mag",
+    "h": "h_mag",
+    "k": "ks_mag",
+    "ak_targ": "a_k",
+    "snr": "snr",
+    **{f"{name}{ending}": f"{name}{long}" for name in ("teff", "logg", "fe_h", "alpha_m")
+       for ending, long in (("", ""), ("_err", "_error"))},
+}  # fmt: skip
+
+
+def apogee_xp_stars(files: Sequence[Path], output: Path) -> None:
+    """Gaia XP spectra of APOGEE stars with canonical names, one row a star (the best S/N), in the order of the ids.
+
+    Spectra become physical again (the file divides each by its median flux); fill values become missing: magnitudes
+    below -50, and extinctions outside -0.3 to 4 mag.
+    """
+    from starloom.catalog.tables import read_table
+
+    table = read_table(files[0])
+    ids, noise = np.asarray(table["gaiaedr3_source_id"], dtype=np.int64), np.asarray(table["snr"], dtype=float)
+    order = np.lexsort((-noise, ids))
+    rows = order[np.concatenate([[True], np.diff(ids[order]) > 0])]
+    columns: dict[str, Any] = {}
+    for native, name in _APOGEE_XP.items():
+        values = np.asarray(table[native])[rows]
+        if name == "apogee_id":
+            values = np.char.strip(values.astype(str))
+        elif name != "source_id":
+            values = values.astype(np.float32)
+            low, high = (-0.3, 4.0) if name == "a_k" else (-50.0, 1e6)
+            values = np.where((values > low) & (values < high), values, np.float32(np.nan))
+        columns[name] = values
+    columns["source_id"] = ids[rows]
+    scale = np.asarray(table["medflux"], dtype=np.float32)[rows][:, None]
+    for name in ("flux", "flux_error"):
+        columns[name] = np.asarray(table[name], dtype=np.float32)[rows] * scale
+    _write(columns, output)

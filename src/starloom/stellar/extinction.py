@@ -88,3 +88,23 @@ def deredden(magnitudes: ArrayLike, band: str, ebv: ArrayLike, unit: str = "baye
     if np.isinf(reddening).any():
         raise ConfigError("an E(B-V) is infinite; write NaN where the reddening is not known")
     return np.asarray(observed - coefficient * reddening)
+
+
+def extinction_curve(wavelength_nm: ArrayLike, r_v: float = 3.1) -> NDArray[np.float64]:
+    """A(lambda) / A(V) of 1989ApJ...345..245C in the optical and near infrared, 303 to 3333 nm; NaN elsewhere.
+
+    Examples
+    --------
+    >>> extinction_curve([549.5, 2159.0]).round(3).tolist()
+    [1.0, 0.117]
+    """
+    from numpy.polynomial.polynomial import polyval
+
+    x = 1000.0 / np.atleast_1d(np.asarray(wavelength_nm, dtype=float))
+    y = x - 1.82
+    red = x < 1.1
+    power = np.where(red, x, 1.0) ** 1.61
+    a = polyval(y, [1.0, 0.17699, -0.50447, -0.02427, 0.72085, 0.01979, -0.77530, 0.32999])
+    b = polyval(y, [0.0, 1.41338, 2.28305, 1.07233, -5.38434, -0.62251, 5.30260, -2.09002])
+    curve = np.where(red, 0.574 * power, a) + np.where(red, -0.527 * power, b) / r_v
+    return np.asarray(np.where((x >= 0.3) & (x <= 3.3), curve, np.nan))

@@ -16,6 +16,7 @@ STUDIES = {
     "gd1-stream": "starloom.studies.gd1_stream",
     "pal5-stream": "starloom.studies.pal5_stream",
     "stream-mock": "starloom.studies.stream_mock",
+    "star-foundation": "starloom.studies.star_foundation",
 }
 
 

@@ -1,0 +1,54 @@
+"""``starloom predict MODEL TABLE``: a trained model applied to a user's table. A model is one command here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Apply a trained model to your table: the same rows and more come back.")
+
+TableArgument = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="FITS, Parquet (a folder too), ECSV, VOTable or CSV.")
+]
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The table to write.")]
+
+
+@app.command("star-foundation")
+def star_foundation(
+    table: TableArgument,
+    out: OutOption,
+    request: Annotated[
+        list[str] | None, typer.Option("--request", "-r", help="What to answer; repeatable; all labels by default.")
+    ] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--given", help="What to look at; repeatable; all that is there by default.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model of your own; the shipped one by default.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows at a time of a Parquet table.")] = 50_000,
+) -> None:
+    """Labels of stars from spectra, colors and whatever else the table has.
+
+    - `starloom predict star-foundation my_stars.fits -o labels.parquet`
+    - `starloom predict star-foundation my_stars.parquet -o out.parquet -r teff -r fe_h`
+    """
+    from starloom import progress
+    from starloom.catalog.partitions import map_partitions
+    from starloom.catalog.tables import format_of, read_table, write_table
+    from starloom.stars.foundation import StarFoundation
+
+    kind = format_of(out)
+    chosen = StarFoundation.shipped() if model is None else StarFoundation.load(model)
+    with progress.shown():
+        if kind == "parquet" and (table.is_dir() or format_of(table) == "parquet"):
+            count = map_partitions(
+                lambda part: chosen.predict(part, request, given=given, label=str(table)), table, out, rows=rows
+            )
+        else:
+            answers = chosen.predict(read_table(table), request, given=given, label=str(table))
+            count = len(answers)
+            write_table(answers, out)
+    typer.echo(f"{count} stars: {out}")

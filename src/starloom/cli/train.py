@@ -1,0 +1,36 @@
+"""``starloom train MODEL``: train a model anew, on the data of the shipped one or on a user's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train a model, resumable.")
+
+
+@app.command("star-foundation")
+def star_foundation(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the model.")],
+    table: Annotated[
+        Path | None, typer.Option(help="Your training table; by default real Gaia XP spectra of APOGEE stars.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="small (CPU minutes) or paper (8.8 million parameters).")] = "small",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps; those of the shipped model by default.")] = None,
+    until: Annotated[int | None, typer.Option(min=1, help="Stop before this step; the same command goes on.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Every random choice follows from it.")] = 1,
+) -> None:
+    """Train the star foundation model; an interrupted training goes on with the same command.
+
+    - `starloom train star-foundation -o my_model` makes the shipped model again (about half an hour on one core)
+    - `starloom train star-foundation -o my_model --table my_stars.parquet`
+    - `torchrun --nproc-per-node 4 -m starloom.stars.release -o my_model --preset paper` uses many processes
+    """
+    from starloom import progress
+    from starloom.stars.release import train_release
+
+    with progress.shown():
+        model = train_release(out, table=table, preset=preset, steps=steps, until=until, seed=seed)
+    done, whole = model.history["steps"], model.history["settings"]["steps"]
+    typer.echo(f"{out}: {done} of {whole} steps" + ("" if done == whole else "; go on with the same command"))

@@ -1,0 +1,1 @@
+"""What stars are, from whatever was observed of them: the foundation model and what it is made of."""

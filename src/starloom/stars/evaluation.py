@@ -1,0 +1,109 @@
+"""How well a model answers: robust errors, coverage, and the tasks that every star foundation model is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from starloom.stars.tokens import Tokens
+
+if TYPE_CHECKING:
+    from starloom.stars.foundation import Answers, StarFoundation
+
+Floats = NDArray[np.float64]
+LABEL_NAMES = ("teff", "logg", "fe_h", "alpha_m")
+COLOR_NAMES = ("bp_rp", "j_h", "j_k")
+LOW = 5
+
+
+def robust_scatter(residual: ArrayLike) -> float:
+    """1.4826 times the median distance from the median, of the finite values.
+
+    Examples
+    --------
+    >>> round(robust_scatter([0.0, 1.0, 2.0, 3.0, 400.0]), 4)
+    1.4826
+    """
+    values = np.asarray(residual, dtype=float)
+    values = values[np.isfinite(values)]
+    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if len(values) else float("nan")
+
+
+def complete(tokens: Tokens, model: StarFoundation, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Stars that have all of these kinds."""
+    return np.asarray(np.isfinite(tokens.values[:, model.vocabulary.places(list(names))]).all(axis=1))
+
+
+def usual_kinds(model: StarFoundation, orders: int | None = None) -> list[str]:
+    """Coefficients below an order and all colors of a model."""
+    most = model.usual if orders is None else orders
+    kinds = model.vocabulary.kinds
+    return [k.name for k in kinds if (k.group == "xp" and k.order < most) or k.group == "color"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers beside the truth, in standardized values and in the kinds' units.
+
+    Parameters
+    ----------
+    answers : as given.
+    residual : (stars, requests), truth minus answer in the kinds' units.
+    z : (stars, requests), the same standardized, over model error and measurement error together.
+    truth : (stars, requests) in the kinds' units.
+    """
+
+    answers: Answers
+    residual: Floats
+    z: Floats
+    truth: Floats
+
+    def scatter(self) -> dict[str, float]:
+        """Robust scatter of each request."""
+        return {name: robust_scatter(self.residual[:, k]) for k, name in enumerate(self.answers.names)}
+
+    def coverage(self) -> dict[str, float]:
+        """Share of the truths inside the central 68.3 % of each request."""
+        from starloom.inference.calibration import coverage
+
+        return {name: coverage(self.z[:, k], -1.0, 1.0) for k, name in enumerate(self.answers.names)}
+
+
+def score(model: StarFoundation, tokens: Tokens, request: Any, given: Any) -> Scored:
+    """Ask of tokens what is known of them."""
+    answers = model.ask(tokens, list(request), list(given))
+    words, places = model.vocabulary, model.vocabulary.places(list(answers.names))
+    truth = tokens.values[:, places].astype(float)
+    residual = truth - words.restore(answers.mean, places)
+    e = words.standardize_errors(truth, tokens.errors[:, places], places)
+    z = (words.standardize(truth, places) - answers.mean) / np.hypot(answers.sigma, e)
+    return Scored(answers, residual, z, truth)
+
+
+def half_of(tokens: Tokens, model: StarFoundation, names: list[str], rng: np.random.Generator) -> Tokens:
+    """The same stars, each with a random half of these kinds."""
+    places = model.vocabulary.places(names)
+    values = tokens.values.copy()
+    part = values[:, places]
+    part[rng.random(part.shape) < 0.5] = np.nan
+    values[:, places] = part
+    return Tokens(values, tokens.errors, tokens.reason)
+
+
+def label_scores(model: StarFoundation, tokens: Tokens, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """Scores of the labels in the usual contexts, of stars that have all labels and colors."""
+    labels = tuple(name for name in LABEL_NAMES if name in model.vocabulary)
+    colors = tuple(name for name in COLOR_NAMES if name in model.vocabulary)
+    stars = tokens.rows(complete(tokens, model, (*labels, *colors)))
+    full = usual_kinds(model)
+    whole = score(model, stars, labels, full)
+    return {
+        "full": whole.scatter(),
+        "full_coverage": whole.coverage(),
+        f"{LOW}+{LOW} coefficients and colors": score(model, stars, labels, usual_kinds(model, LOW)).scatter(),
+        "half of the tokens": score(model, half_of(stars, model, full, rng), labels, full).scatter(),
+        "copied": score(model, stars, labels, [*full, *labels]).scatter(),
+    }

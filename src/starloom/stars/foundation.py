@@ -1,0 +1,544 @@
+"""The star foundation model: any label from any observation (arXiv:2308.10944).
+
+>>> from starloom.stars.foundation import StarFoundation
+>>> model = StarFoundation.shipped()
+>>> answers = model.predict({"teff": [4800.0], "logg": [2.5], "fe_h": [-0.2], "j_k": [0.72]}, request=["alpha_m"])
+>>> answers["predicted_alpha_m"].shape
+(1,)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from astropy.table import QTable
+from numpy.typing import NDArray
+from torch import Tensor
+
+from starloom.catalog.tables import read_table
+from starloom.errors import CatalogError, ConfigError, ModelFileError
+from starloom.neural.checkpoints import load_folder, save_folder
+from starloom.seeds import generator
+from starloom.spectra.xp import ARMS, SAMPLED_NM, XpBases, g_flux
+from starloom.stars.domain import LIMIT, Domain
+from starloom.stars.network import Architecture, Perception, StarNetwork
+from starloom.stars.observations import FLUX_UNIT, SpectrumReader, read_tokens, scalar_columns, vectors
+from starloom.stars.tokens import COLORS, LABELS, MORE_LABELS, Kind, Tokens, Vocabulary, coefficients
+from starloom.stars.training import Settings, has_bfloat16, train
+
+KIND = "star foundation model"
+SHIPPED = Path(__file__).parent / "shipped" / "small"
+BATCH = 512
+NEEDS = {
+    "distance": "it needs parallaxes in the training table (kind g_fakemag)",
+    "log_ebv": "it needs reddenings from a dust map in the training table",
+    "g_fakemag": "it needs parallaxes in the training table",
+    "age": "it needs ages in the training table",
+    "mass": "it needs masses in the training table",
+    "m_h": "it was trained with fe_h; ask for that",
+}
+
+
+@dataclass
+class Answers:
+    """Means and standard deviations (stars, requests) in standardized values, and what they are of."""
+
+    names: tuple[str, ...]
+    mean: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+
+
+@dataclass
+class StarFoundation:
+    """A trained model. It has no hidden state: every answer follows from its arguments.
+
+    Parameters
+    ----------
+    network, vocabulary : what was learned, and the kinds it knows.
+    reader : for spectra; None when no spectra were in the training table.
+    domain : says whether a star is like the training stars; None when that could not be described.
+    usual : orders of coefficients that are read as context.
+    history : how it was trained: seed, data, settings, log, scores.
+    widen : (kinds,) factor of each kind's standard deviation, found on stars that were not trained with; None for 1.
+    """
+
+    network: StarNetwork
+    vocabulary: Vocabulary
+    reader: SpectrumReader | None
+    domain: Domain | None
+    usual: int = 32
+    history: dict[str, Any] = field(default_factory=dict)
+    widen: NDArray[np.float64] | None = None
+
+    # ---------------------------------------------------------------------------------------------------- training
+
+    @classmethod
+    def fit(
+        cls,
+        table: Any,
+        *,
+        seed: int,
+        settings: Settings | None = None,
+        labels: Sequence[str] | None = None,
+        checkpoint: Path | None = None,
+        until: int | None = None,
+        held_out: NDArray[np.bool_] | None = None,
+        bases: XpBases | None = None,
+    ) -> StarFoundation:
+        """Train a model on a table with spectra, colors and labels, with whatever gaps.
+
+        Parameters
+        ----------
+        table : anything :func:`starloom.catalog.tables.read_table` takes. Spectra need ``flux`` and ``flux_error``.
+        seed : every random choice follows from it.
+        settings : how; the preset ``small`` by default.
+        labels : names of the labels to learn; by default those of the table that are known to Starloom.
+        checkpoint : file to keep the state in and to go on from.
+        until : stop before this step; the model is then what it is so far.
+        bases : of the spectra; GaiaXPy's by default.
+        held_out : (rows,) stars that calibrate the domain and are not trained with; by default one star in twenty.
+
+        Raises
+        ------
+        CatalogError
+            When there is too little to learn from.
+        """
+        stars, chosen = read_table(table), settings or Settings()
+        if held_out is None:
+            held_out = generator(seed).random(len(stars)) < 0.05
+        reader, vocabulary = _prepare(stars, held_out, labels, bases)
+        tokens = read_tokens(stars, vocabulary, reader)
+        used = ~held_out & (tokens.reason == "")
+        if used.sum() < 50:
+            raise CatalogError(f"{int(used.sum())} stars of the training table can be used; at least 50 are needed")
+        vocabulary = vocabulary.scaled(tokens.values[used])
+        values = vocabulary.standardize(tokens.values).astype(np.float32)
+        errors = vocabulary.standardize_errors(tokens.values, tokens.errors).astype(np.float32)
+        network, stand = train(
+            vocabulary, values[used], errors[used], chosen, seed=seed, checkpoint=checkpoint, until=until
+        )
+        domain = Domain.fit(vocabulary, values[used].astype(float), values[held_out].astype(float), seed=seed)
+        history = {
+            "seed": seed,
+            "stars": int(used.sum()),
+            "settings": chosen.as_json(),
+            "steps": stand.steps,
+            "cpu_seconds": round(stand.seconds, 1),
+            "losses": [round(loss, 4) for loss in stand.losses],
+        }
+        model = cls(network, vocabulary, reader, domain, chosen.usual, history)
+        return replace(model, widen=model.factors(tokens.rows(held_out)))
+
+    def factors(self, tokens: Tokens, least: int = 200) -> NDArray[np.float64]:
+        """What the standard deviation of each label is to be multiplied by so that 68.3 % of these stars are covered.
+
+        Labels with fewer than ``least`` stars, and all other kinds, keep 1.
+        """
+        result = np.ones(len(self.vocabulary))
+        for place in self.vocabulary.group("label"):
+            name = self.vocabulary.names[place]
+            known = np.isfinite(tokens.values[:, place])
+            if known.sum() < least:
+                continue
+            part = tokens.rows(known)
+            labels = {kind.name for kind in self.vocabulary.kinds if kind.group == "label"}
+            given = [self.vocabulary.names[p] for p in self.shown((name,)) if self.vocabulary.names[p] not in labels]
+            answers = replace(self, widen=None).ask(part, [name], given)
+            truth = self.vocabulary.standardize(part.values[:, [place]], [place])
+            e = self.vocabulary.standardize_errors(part.values[:, [place]], part.errors[:, [place]], [place])
+            away, sigma = np.abs(truth - answers.mean)[:, 0], answers.sigma[:, 0]
+            low, high = 0.3, 3.0
+            for _ in range(30):
+                middle = 0.5 * (low + high)
+                covered = np.mean(away < np.hypot(middle * sigma, e[:, 0]))
+                low, high = (middle, high) if covered < 0.6827 else (low, middle)
+            result[place] = round(0.5 * (low + high), 4)
+        return result
+
+    def fine_tune(
+        self, table: Any, *, seed: int, steps: int = 500, learning_rate: float = 3e-4, settings: Settings | None = None
+    ) -> StarFoundation:
+        """Go on training with another table of the same kinds; this model stays as it is.
+
+        The scales of the kinds stay those of the first training.
+        """
+        base = settings or Settings(architecture=self.network.shape, usual=self.usual)
+        chosen = replace(base, architecture=self.network.shape, steps=steps, learning_rate=learning_rate)
+        tokens = read_tokens(read_table(table), self.vocabulary, self.reader)
+        used = tokens.reason == ""
+        values = self.vocabulary.standardize(tokens.values[used]).astype(np.float32)
+        errors = self.vocabulary.standardize_errors(tokens.values[used], tokens.errors[used]).astype(np.float32)
+        network, stand = train(
+            self.vocabulary, values, errors, chosen, seed=seed, start=self.network.state_dict(), label="fine-tuning"
+        )
+        tuned = {"seed": seed, "stars": int(used.sum()), "steps": stand.steps, "cpu_seconds": round(stand.seconds, 1)}
+        return replace(self, network=network, history={**self.history, "fine_tuned": tuned})
+
+    # --------------------------------------------------------------------------------------------------- answering
+
+    @property
+    def answerable(self) -> tuple[str, ...]:
+        """Names of the kinds that it was trained to answer."""
+        return tuple(kind.name for kind in self.vocabulary.kinds if kind.requested)
+
+    def _requests(self, request: Sequence[str] | None) -> tuple[str, ...]:
+        if request is None:
+            return tuple(kind.name for kind in self.vocabulary.kinds if kind.group == "label")
+        names = (request,) if isinstance(request, str) else tuple(request)
+        if not names:
+            raise ConfigError("nothing was requested")
+        for name in names:
+            if name in NEEDS and name not in self.vocabulary:
+                raise ConfigError(f"this model was not trained to answer {name!r}: {NEEDS[name]}")
+            self.vocabulary.number(name)
+        return tuple(dict.fromkeys(names))
+
+    def tokens(self, table: Any, *, label: str = "the table") -> Tokens:
+        """What a table says, in this model's words (see :func:`starloom.stars.observations.read_tokens`)."""
+        return read_tokens(read_table(table), self.vocabulary, self.reader, label=label)
+
+    def shown(self, request: Sequence[str], given: Sequence[str] | None = None) -> NDArray[np.int64]:
+        """Columns of the tokens that are looked at: those given, or the usual ones without those requested."""
+        if given is not None:
+            return self.vocabulary.places(list(given))
+        asked = set(request)
+        kinds = self.vocabulary.kinds
+        return np.array(
+            [p for p, k in enumerate(kinds) if k.name not in asked and k.order < self.usual], dtype=np.int64
+        )
+
+    def _batches(self, tokens: Tokens, places: NDArray[np.int64], batch: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Kinds and values of batches of stars; columns that no star of a batch has take no place."""
+        for start in range(0, len(tokens), batch):
+            rows = slice(start, min(start + batch, len(tokens)))
+            values = self.vocabulary.standardize(tokens.values[rows][:, places], places)
+            known = np.isfinite(values)
+            kept = np.atleast_1d(known.any(axis=0))
+            if not kept.any():
+                kept[:1] = True
+            kinds = np.where(known, places + 1, 0)[:, kept]
+            yield (
+                rows,
+                torch.from_numpy(kinds),
+                torch.from_numpy(np.where(known, values, 0.0)[:, kept].astype(np.float32)),
+            )
+
+    def ask(
+        self, tokens: Tokens, request: Sequence[str], given: Sequence[str] | None = None, *,
+        batch: int = BATCH, bfloat16: bool = False,
+    ) -> Answers:  # fmt: skip
+        """Answers in standardized values.
+
+        Parameters
+        ----------
+        tokens : of the stars.
+        request : kinds asked.
+        given : kinds shown; by default all usual ones that are not requested.
+        batch : stars at a time.
+        bfloat16 : multiply in bfloat16, faster where the CPU can, to about 1 % of an error.
+        """
+        names = self._requests(request)
+        numbers = torch.from_numpy(self.vocabulary.places(names) + 1)
+        mean = np.empty((len(tokens), len(names)))
+        sigma = np.empty_like(mean)
+        enabled = bfloat16 and has_bfloat16()
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            for rows, kinds, values in self._batches(tokens, self.shown(names, given), batch):
+                found, log_variance = self.network(kinds, values, numbers.expand(len(kinds), -1))
+                mean[rows], sigma[rows] = found.numpy(), np.exp(0.5 * log_variance.numpy())
+        if self.widen is not None:
+            sigma *= self.widen[self.vocabulary.places(names)]
+        return Answers(names, mean, sigma)
+
+    def predict(
+        self, table: Any, request: Sequence[str] | None = None, *, given: Sequence[str] | None = None,
+        label: str = "the table", bfloat16: bool = False,
+    ) -> QTable:  # fmt: skip
+        """The same rows with what was asked.
+
+        Parameters
+        ----------
+        table : anything :func:`starloom.catalog.tables.read_table` takes.
+        request : kinds asked; all labels by default. A kind that is asked is not looked at, unless it is ``given``.
+        given : kinds to look at; by default all that the table has but those asked.
+        label : what to call the table in messages.
+        bfloat16 : faster where the CPU can multiply so.
+
+        Returns
+        -------
+        QTable
+            The table's columns but spectra; ``predicted_X`` and ``predicted_X_error`` (half of the central 68 %) for
+            each X; ``tokens_used``; ``domain_share`` (share of training stars at least as unusual in spectrum and
+            colors; NaN without any) and ``in_domain`` (that it is at least 0.005); ``reason``, not empty where nothing
+            could be said.
+        """
+        stars = read_table(table, label=label)
+        names = self._requests(request)
+        tokens = read_tokens(stars, self.vocabulary, self.reader, label=label)
+        answers = self.ask(tokens, names, given, bfloat16=bfloat16)
+        places = self.vocabulary.places(names)
+        mean = self.vocabulary.restore(answers.mean, places)
+        error = self.vocabulary.restore_errors(answers.mean, answers.sigma, places)
+        used = np.isfinite(tokens.values[:, self.shown(names, given)]).sum(axis=1)
+        reason = np.where((used == 0) & (tokens.reason == ""), "only what was requested is known", tokens.reason)
+        mean[used == 0], error[used == 0] = np.nan, np.nan
+        result = QTable(meta=dict(stars.meta))
+        for name in stars.colnames:
+            if stars[name].ndim == 1:
+                result[name] = stars[name]
+        for place, name in enumerate(names):
+            unit = self.vocabulary[name].unit
+            for ending, values in (("", mean[:, place]), ("_error", error[:, place])):
+                column = f"predicted_{name}{ending}"
+                if column in stars.colnames:
+                    raise CatalogError(f"{label} has a column {column!r} already; rename or drop it")
+                result[column] = values * _unit(unit) if unit else values
+        result["tokens_used"] = used.astype(np.int64)
+        share = self.domain_share(tokens)
+        result["domain_share"] = share
+        result["in_domain"] = ~(share < LIMIT)
+        result["reason"] = reason
+        return result
+
+    def domain_share(self, tokens: Tokens) -> NDArray[np.float64]:
+        """Share of reference stars at least as unusual (see :class:`starloom.stars.domain.Domain`)."""
+        if self.domain is None:
+            return np.full(len(tokens), np.nan)
+        return self.domain.share(self.vocabulary.standardize(tokens.values))
+
+    def log_prob(self, table: Any, names: Sequence[str], *, given: Sequence[str] | None = None) -> NDArray[np.float64]:
+        """ln density (stars, names) of the values that a table has of these kinds, each given all the others.
+
+        The table's errors widen the density. Densities are per unit of the kind; NaN where a value is missing.
+        """
+        tokens = self.tokens(table)
+        result = np.empty((len(tokens), len(names)))
+        places = self.vocabulary.places(list(names))
+        z = self.vocabulary.standardize(tokens.values[:, places], places)
+        e = self.vocabulary.standardize_errors(tokens.values[:, places], tokens.errors[:, places], places)
+        for column, name in enumerate(self._requests(names)):
+            answers = self.ask(tokens, [name], given)
+            variance = answers.sigma[:, 0] ** 2 + e[:, column] ** 2
+            u = (tokens.values[:, places[column]] - self.vocabulary.center[places[column]]) / self.vocabulary.scale[
+                places[column]
+            ]
+            slope = 1.0 / (self.vocabulary.scale[places[column]] * np.sqrt(1.0 + (u / self.vocabulary.bend) ** 2))
+            away = (z[:, column] - answers.mean[:, 0]) ** 2 / variance
+            result[:, column] = np.log(slope) - 0.5 * (away + np.log(2 * np.pi * variance))
+        return result
+
+    def sample(
+        self, table: Any, request: Sequence[str], count: int, *, seed: int, given: Sequence[str] | None = None
+    ) -> NDArray[np.float64]:
+        """Draws (stars, requests, count) in the kinds' units; requests are independent of one another."""
+        answers = self.ask(self.tokens(table), request, given)
+        noise = generator(seed).standard_normal((*answers.mean.shape, count))
+        drawn = answers.mean[..., None] + answers.sigma[..., None] * noise
+        places = self.vocabulary.places(answers.names)
+        return np.moveaxis(self.vocabulary.restore(np.moveaxis(drawn, 1, -1), places), -1, 1)
+
+    # --------------------------------------------------------------------------------------------------- spectra
+
+    def generate_spectrum(
+        self, table: Any, *, given: Sequence[str] | None = None, wavelength: Any = SAMPLED_NM,
+        bases: XpBases | None = None, g_magnitude: Any = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Spectra of stars, from whatever is given of them.
+
+        Parameters
+        ----------
+        table : the stars.
+        given : kinds to look at; by default all that the table has, with the coefficients among them: inpainting. Ask
+            for a spectrum from labels alone with ``given=["teff", "logg", "fe_h"]``.
+        wavelength : nm.
+        bases : GaiaXPy's by default, which are downloaded when they are first used (0.8 MB).
+        g_magnitude : (stars,) G; fluxes are then in W m^-2 nm^-1, else over the flux in G.
+
+        Returns
+        -------
+        flux, error : (stars, wavelengths); the error takes the coefficients as independent of one another.
+        """
+        tokens = self.tokens(table)
+        return self.spectrum_of(tokens, given, wavelength=wavelength, bases=bases, g_magnitude=g_magnitude)
+
+    def spectrum_of(
+        self, tokens: Tokens, given: Sequence[str] | None = None, *, wavelength: Any = SAMPLED_NM,
+        bases: XpBases | None = None, g_magnitude: Any = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """As ``generate_spectrum``, of tokens."""
+        names = [kind.name for kind in self.vocabulary.kinds if kind.group == "xp"]
+        if not names:
+            raise ConfigError("this model was trained without spectra and cannot make one")
+        shown = [self.vocabulary.names[p] for p in self.shown((), given)]
+        places = self.vocabulary.places(names)
+        answers = self.ask(tokens, names, shown)
+        values = self.vocabulary.restore(answers.mean, places)
+        errors = self.vocabulary.restore_errors(answers.mean, answers.sigma, places)
+        known = bases or XpBases.from_gaiaxpy(wavelength)
+        flux, error = known.sample(values), known.sample_errors(errors)
+        if g_magnitude is not None:
+            scale = g_flux(g_magnitude)[:, None]
+            flux, error = flux * scale, error * scale
+        return flux, error
+
+    # ---------------------------------------------------------------------------------------------- looking inside
+
+    def attention(
+        self, table: Any, request: Sequence[str], *, given: Sequence[str] | None = None
+    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """How much each request looks at each token: (stars, blocks, requests, kinds), heads averaged, and the kinds.
+
+        What goes to the registers and the learned key is left out, so that rows sum to less than one.
+        """
+        tokens = self.tokens(table)
+        names = self._requests(request)
+        places = self.shown(names, given)
+        numbers = torch.from_numpy(self.vocabulary.places(names) + 1)
+        blocks = len(self.network.shape.decoder)
+        result = np.zeros((len(tokens), blocks, len(names), len(self.vocabulary) + 1))
+        with torch.inference_mode():
+            for rows, kinds, values in self._batches(tokens, places, BATCH):
+                _, _, maps = self.network.answer(self.network.perceive(kinds, values), numbers.expand(len(kinds), -1))
+                for block, weights in enumerate(maps):
+                    mean = weights.mean(dim=1)[:, :, : kinds.shape[1]].float()
+                    spread = torch.zeros(len(kinds), len(names), result.shape[-1])
+                    spread.scatter_add_(2, kinds[:, None, :].expand_as(mean), mean)
+                    result[rows, block] = spread.numpy()
+        return result[..., 1:], self.vocabulary.names
+
+    def embed(self, table: Any, *, given: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """A vector a star, from whatever is known of it, shape (stars, width)."""
+        tokens = self.tokens(table)
+        parts = []
+        with torch.inference_mode():
+            for _, kinds, values in self._batches(tokens, self.shown((), given), BATCH):
+                seen: Perception = self.network.perceive(kinds, values)
+                parts.append(seen.vector.float().numpy())
+        return np.concatenate(parts)
+
+    def similar(
+        self, table: Any, among: Any, *, count: int = 10, given: Sequence[str] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The most similar stars of another table: rows (stars, count), best first, and the cosine of the vectors.
+
+        Vectors are standardized over the stars of ``among``.
+        """
+        stars, others = self.embed(table, given=given), self.embed(among, given=given)
+        if not 1 <= count <= len(others):
+            raise ConfigError(f"{count} similar stars were asked for, and the other table has {len(others)}")
+        center, scale = others.mean(axis=0), others.std(axis=0) + 1e-6
+        first, second = ((part - center) / scale for part in (stars, others))
+        cosine = first @ second.T
+        cosine /= np.linalg.norm(first, axis=1)[:, None] * np.linalg.norm(second, axis=1) + 1e-12
+        order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
+        return order, np.take_along_axis(cosine, order, 1).astype(float)
+
+    # ------------------------------------------------------------------------------------------------------ files
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.json`` and ``model.safetensors``."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if self.reader is not None:
+            for arm in ARMS:
+                if self.reader.project:
+                    tensors[f"project.{arm}"] = torch.tensor(self.reader.project[arm], dtype=torch.float32)
+                tensors[f"through.{arm}"] = torch.tensor(self.reader.through[arm], dtype=torch.float32)
+        if self.domain is not None:
+            for name in ("weights", "means", "covariances", "reference"):
+                tensors[f"domain.{name}"] = torch.tensor(getattr(self.domain, name), dtype=torch.float32)
+            tensors["domain.places"] = torch.tensor(self.domain.places)
+        settings = {
+            "architecture": self.network.shape.as_json(),
+            "vocabulary": self.vocabulary.as_json(),
+            "bend": None if math.isinf(self.vocabulary.bend) else self.vocabulary.bend,
+            "usual": self.usual,
+            "widen": None if self.widen is None else self.widen.tolist(),
+            "history": self.history,
+        }
+        save_folder(folder, KIND, json.loads(json.dumps(settings)), tensors)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> StarFoundation:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            When a file is missing or corrupt, or the numbers do not belong to the vocabulary.
+        """
+        settings, tensors = load_folder(folder, KIND)
+        try:
+            vocabulary = Vocabulary.from_json(settings["vocabulary"], settings["bend"])
+            network = StarNetwork(len(vocabulary), Architecture.from_json(settings["architecture"]))
+            weights = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+            network.load_state_dict(weights)
+            usual, history = int(settings["usual"]), dict(settings["history"])
+            widen = None if settings["widen"] is None else np.array(settings["widen"], dtype=float)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            remark = " ".join(str(error).split())[:200]
+            raise ModelFileError(
+                f"{folder}: model.json and model.safetensors do not belong together or are of another version: {remark}"
+            ) from error
+        reader = domain = None
+        if "through.bp" in tensors:
+            parts: list[Mapping[str, Any]] = [
+                {arm: tensors[f"{what}.{arm}"].numpy().astype(float) for arm in ARMS if f"{what}.{arm}" in tensors}
+                for what in ("project", "through")
+            ]
+            reader = SpectrumReader(*parts)
+        if "domain.places" in tensors:
+            names = ("weights", "means", "covariances", "reference")
+            arrays = [tensors[f"domain.{name}"].numpy().astype(float) for name in names]
+            domain = Domain(tensors["domain.places"].numpy(), arrays[0], arrays[1], arrays[2], arrays[3])
+        return cls(network.eval(), vocabulary, reader, domain, usual, history, widen)
+
+    @classmethod
+    def shipped(cls) -> StarFoundation:
+        """The small model that comes with Starloom, trained on real Gaia XP spectra of APOGEE stars."""
+        return cls.load(SHIPPED)
+
+
+def _unit(text: str) -> Any:
+    from astropy import units
+
+    return units.Unit(text)
+
+
+def _prepare(
+    stars: QTable, held_out: NDArray[np.bool_], labels: Sequence[str] | None, bases: XpBases | None
+) -> tuple[SpectrumReader | None, Vocabulary]:
+    """The way to read the spectra of a training table, and the kinds it can teach."""
+    columns = scalar_columns(stars, "the training table")
+    kinds: list[Kind] = []
+    reader = None
+    if (flux := vectors(stars, "flux", "the training table", FLUX_UNIT)) is not None:
+        error = vectors(stars, "flux_error", "the training table", FLUX_UNIT)
+        if error is None or "phot_g_mean_mag" not in columns or flux.shape[1] != len(SAMPLED_NM):
+            raise CatalogError(
+                "spectra of a training table are 343 values in 'flux' with 'flux_error', and need phot_g_mean_mag"
+            )
+        scale = g_flux(columns["phot_g_mean_mag"])[:, None]
+        whole = ~held_out & np.isfinite(flux).all(axis=1) & np.isfinite(error).all(axis=1) & np.isfinite(scale[:, 0])
+        if whole.sum() < 200:
+            raise CatalogError(f"{int(whole.sum())} training stars have a whole spectrum; at least 200 are needed")
+        reader = SpectrumReader.fit(bases or XpBases.from_gaiaxpy(), (flux / scale)[whole], (error / scale)[whole])
+        kinds += coefficients(reader.sizes)
+    probe = Vocabulary([*COLORS, *LABELS, *MORE_LABELS])
+    found = read_tokens(stars, probe, None, label="the training table")
+    for kind in probe.kinds:
+        count = int(np.isfinite(found.values[~held_out, probe.number(kind.name) - 1]).sum())
+        wanted = kind.group == "color" or labels is None or kind.name in labels
+        if labels is not None and kind.group == "label" and wanted and count < 10:
+            raise CatalogError(f"the training table has {count} values of {kind.name!r}; at least 10 are needed")
+        if wanted and count >= 10:
+            kinds.append(kind)
+    if unknown := [name for name in labels or () if name not in probe]:
+        probe.number(unknown[0])
+    return reader, Vocabulary(kinds)

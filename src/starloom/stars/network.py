@@ -1,0 +1,266 @@
+"""The network of the star foundation model: tokens in, requests in, a normal for each request out.
+
+The architecture is that of arXiv:2308.10944: an unordered set of (kind, value) tokens goes through self-attention, and
+each requested kind, as a token without a value, asks the result by cross-attention. Requests do not see one another.
+
+``small`` has, in place of the self-attention, a summary of the tokens: one wide layer that is linear in the values and
+in what is present, a few plain layers, and registers that the requests can ask as they ask the tokens. It too does not
+know an order of the tokens, and for the same CPU time it answers better (measured: docs/star_foundation.md).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from starloom.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of the network.
+
+    Parameters
+    ----------
+    dimension : length of a token's vector.
+    encoder, decoder : (heads, width of the plain layers) of each block.
+    head : widths of the plain layers after the decoder.
+    pre_norm : normalize before a block's parts (True) or after (False, as in the paper).
+    summary : width of the summary's layers; 0 for none, as in the paper.
+    summary_layers, registers : its plain layers and the tokens it gives.
+    dropout : in training.
+    """
+
+    dimension: int = 64
+    encoder: tuple[tuple[int, int], ...] = ()
+    decoder: tuple[tuple[int, int], ...] = ((2, 128), (2, 128))
+    head: tuple[int, ...] = (128,)
+    pre_norm: bool = True
+    summary: int = 512
+    summary_layers: int = 2
+    registers: int = 4
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if any(self.dimension % heads for heads, _ in (*self.encoder, *self.decoder)):
+            raise ConfigError(f"the dimension {self.dimension} does not divide into each block's heads")
+        if not self.decoder:
+            raise ConfigError("the decoder needs a block")
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> Architecture:
+        """What ``as_json`` gave."""
+        tuples = {name: tuple(map(tuple, settings[name])) for name in ("encoder", "decoder")}
+        return cls(**{**settings, **tuples, "head": tuple(settings["head"])})
+
+
+SMALL = Architecture()
+PAPER = Architecture(
+    dimension=128,
+    encoder=((16, 1024), (8, 512)),
+    decoder=((16, 3096), (8, 1548), (4, 774)),
+    head=(3096, 1548, 774, 387),
+    pre_norm=False,
+    summary=0,
+    summary_layers=0,
+    registers=0,
+    dropout=0.1,
+)
+"""The network of arXiv:2308.10944: with its 118 kinds it has 8,845,529 parameters."""
+
+ARCHITECTURES = {"small": SMALL, "paper": PAPER}
+
+
+class Embedding(nn.Module):
+    """gelu(w_k x + b_k) of a value x of kind k; w_k alone is the request for kind k. Kind 0 is an empty place."""
+
+    def __init__(self, kinds: int, dimension: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(kinds + 1, dimension)))
+        self.bias = nn.Parameter(nn.init.xavier_uniform_(torch.empty(kinds + 1, dimension)))
+
+    def forward(self, kinds: Tensor, values: Tensor) -> Tensor:
+        """Tokens (..., dimension) of kinds and values (...)."""
+        found = functional.gelu(
+            torch.addcmul(
+                functional.embedding(kinds, self.bias), functional.embedding(kinds, self.weight), values[..., None]
+            )
+        )
+        return found * (kinds > 0)[..., None]
+
+    def request(self, kinds: Tensor) -> Tensor:
+        """Requests (..., dimension) for kinds (...)."""
+        return functional.embedding(kinds, self.weight)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with one learned key and value more, so that nobody asks an empty set.
+
+    Written out: on a CPU at these sizes it is two to three times faster than the fused call.
+    """
+
+    def __init__(self, dimension: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * dimension, dimension)))
+        self.bias = nn.Parameter(torch.zeros(3 * dimension))
+        self.key = nn.Parameter(nn.init.xavier_normal_(torch.empty(1, dimension))[0])
+        self.value = nn.Parameter(nn.init.xavier_normal_(torch.empty(1, dimension))[0])
+        self.out = nn.Linear(dimension, dimension)
+
+    def forward(self, query: Tensor, memory: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers (stars, queries, dimension) and weights (stars, heads, queries, memory + 1).
+
+        Parameters
+        ----------
+        query : (stars, queries, dimension).
+        memory : (stars, tokens, dimension).
+        absent : (stars, tokens), -inf at empty places and 0 elsewhere.
+        """
+        stars, size, dimension = query.shape
+        places, deep = memory.shape[1] + 1, dimension // self.heads
+        asked = functional.linear(query, self.weight[:dimension], self.bias[:dimension])
+        pairs = functional.linear(memory, self.weight[dimension:], self.bias[dimension:])
+        learned = torch.cat([self.key, self.value]).to(pairs.dtype).expand(stars, 1, -1)
+        pairs = torch.cat([pairs, learned], dim=1).view(stars, places, 2, self.heads, deep)
+        keys, values = pairs[:, :, 0].permute(0, 2, 3, 1), pairs[:, :, 1].transpose(1, 2)
+        asked = asked.view(stars, size, self.heads, deep).transpose(1, 2)
+        mask = functional.pad(absent, (0, 1))[:, None, None, :]
+        scores = torch.matmul(asked, keys) * deep**-0.5 + mask.to(asked.dtype)
+        weights = torch.softmax(scores, dim=-1)
+        used = functional.dropout(weights, self.dropout, self.training) if self.dropout else weights
+        found = torch.matmul(used.to(values.dtype), values).transpose(1, 2).reshape(stars, size, dimension)
+        return self.out(found), weights
+
+
+class Block(nn.Module):
+    """Attention and two plain layers, each added to what was there."""
+
+    def __init__(self, dimension: int, heads: int, width: int, pre_norm: bool, dropout: float) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.attention = Attention(dimension, heads, dropout)
+        self.norm_1, self.norm_2 = nn.LayerNorm(dimension), nn.LayerNorm(dimension)
+        self.dense_1, self.dense_2 = nn.Linear(dimension, width), nn.Linear(width, dimension)
+        self.drop = nn.Dropout(dropout)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The two plain layers."""
+        found: Tensor = self.drop(self.dense_2(functional.gelu(self.dense_1(x))))
+        return found
+
+    def forward(self, query: Tensor, memory: Tensor | None, absent: Tensor) -> tuple[Tensor, Tensor]:
+        """The queries after this block and the attention's weights; without a memory the queries ask themselves."""
+        if self.pre_norm:
+            asked = self.norm_1(query)
+            found, weights = self.attention(asked, asked if memory is None else memory, absent)
+            query = query + self.drop(found)
+            return query + self.plain(self.norm_2(query)), weights
+        found, weights = self.attention(query, query if memory is None else memory, absent)
+        query = self.norm_1(query + self.drop(found))
+        return self.norm_2(query + self.plain(query)), weights
+
+
+class Summary(nn.Module):
+    """A set of tokens as one vector: sums over them, then plain layers."""
+
+    def __init__(self, kinds: int, shape: Architecture) -> None:
+        super().__init__()
+        width = shape.summary
+        self.values = nn.Parameter(torch.randn(kinds + 1, width) * kinds**-0.5)
+        self.present = nn.Parameter(torch.randn(kinds + 1, width) * 0.5 * kinds**-0.5)
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(shape.summary_layers)])
+        self.registers = nn.Linear(width, (shape.registers + 1) * shape.dimension)
+        self.dimension = shape.dimension
+
+    def forward(self, kinds: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The last layer (stars, width), and the registers (stars, registers + 1, dimension)."""
+        size = len(self.values)
+        spread = torch.zeros(len(kinds), size).scatter_add_(1, kinds, values.float())
+        held = torch.zeros(len(kinds), size).scatter_add_(1, kinds, (kinds > 0).float())
+        # in full precision: the brightest coefficients are known to a part in a thousand
+        with torch.autocast("cpu", enabled=False):
+            x = functional.gelu(spread @ self.values + held @ self.present + self.bias)
+        for layer in self.layers:
+            x = x + functional.gelu(layer(x))
+        return x, self.registers(x).view(len(x), -1, self.dimension)
+
+
+class Perception:
+    """What the encoder made of a batch of stars; requests ask it."""
+
+    def __init__(self, memory: Tensor, absent: Tensor, start: Tensor | None, vector: Tensor) -> None:
+        self.memory, self.absent, self.start, self.vector = memory, absent, start, vector
+
+
+class StarNetwork(nn.Module):
+    """Tokens and requests -> mean and ln variance of each request, in standardized values."""
+
+    def __init__(self, kinds: int, shape: Architecture) -> None:
+        super().__init__()
+        self.shape, self.kinds = shape, kinds
+        d = shape.dimension
+        self.embedding = Embedding(kinds, d)
+        self.encoder = nn.ModuleList([Block(d, h, w, shape.pre_norm, shape.dropout) for h, w in shape.encoder])
+        self.decoder = nn.ModuleList([Block(d, h, w, shape.pre_norm, shape.dropout) for h, w in shape.decoder])
+        self.summary = Summary(kinds, shape) if shape.summary else None
+        self.memory_norm = nn.LayerNorm(d) if shape.pre_norm else nn.Identity()
+        self.last_norm = nn.LayerNorm(d) if shape.pre_norm else nn.Identity()
+        widths = (d, *shape.head)
+        self.head = nn.ModuleList([nn.Linear(a, b) for a, b in itertools.pairwise(widths)])
+        self.mean, self.log_variance = nn.Linear(widths[-1], 1), nn.Linear(widths[-1], 1)
+        self.drop = nn.Dropout(shape.dropout)
+
+    def perceive(self, kinds: Tensor, values: Tensor) -> Perception:
+        """Encode tokens: kinds (stars, places) with 0 at empty places, values (stars, places)."""
+        tokens = self.embedding(kinds, values)
+        absent = torch.zeros(kinds.shape).masked_fill(kinds == 0, float("-inf"))
+        start = None
+        if self.summary is not None:
+            vector, registers = self.summary(kinds, values)
+            start = registers[:, :1]
+            tokens = torch.cat([tokens, registers[:, 1:].to(tokens.dtype)], dim=1)
+            absent = functional.pad(absent, (0, registers.shape[1] - 1))
+        for block in self.encoder:
+            tokens, _ = block(tokens, None, absent)
+        memory = self.memory_norm(tokens)
+        if self.summary is None:
+            here = (absent == 0)[..., None]
+            vector = (memory * here).sum(1) / here.sum(1).clamp_min(1)
+        return Perception(memory, absent, start, vector)
+
+    def answer(self, seen: Perception, requests: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Mean and ln variance (stars, requests) of kinds (stars, requests), and each block's attention weights."""
+        query = self.embedding.request(requests)
+        if seen.start is not None:
+            query = query + seen.start
+        maps = []
+        for block in self.decoder:
+            query, weights = block(query, seen.memory, seen.absent)
+            maps.append(weights)
+        x = self.last_norm(query)
+        for layer in self.head:
+            x = self.drop(functional.gelu(layer(x)))
+        with torch.autocast("cpu", enabled=False):
+            x = x.float()
+            return self.mean(x)[..., 0], self.log_variance(x)[..., 0].clamp(-16.0, 8.0), maps
+
+    def forward(self, kinds: Tensor, values: Tensor, requests: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and ln variance (stars, requests)."""
+        mean, log_variance, _ = self.answer(self.perceive(kinds, values), requests)
+        return mean, log_variance
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers are learned."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from starloom.errors import ConfigError
+from starloom.stars.network import PAPER, SMALL, Architecture, Attention, StarNetwork, count_parameters
+from starloom.stars.training import forward_flops
+
+SHAPES = {
+    "small": Architecture(dimension=32, decoder=((2, 64),), head=(32,), summary=64, registers=2),
+    "paper": Architecture(dimension=32, encoder=((4, 64), (2, 32)), decoder=((4, 64), (2, 32)), head=(48, 24),
+                          pre_norm=False, summary=0, summary_layers=0, registers=0, dropout=0.1),
+}  # fmt: skip
+
+
+def network(name):
+    torch.manual_seed(1)
+    return StarNetwork(20, SHAPES[name]).eval()
+
+
+def batch(stars=7, places=9):
+    torch.manual_seed(2)
+    kinds = torch.stack([torch.randperm(20)[:places] + 1 for _ in range(stars)])
+    kinds[0, 4:] = 0
+    kinds[1] = 0
+    values = torch.randn(stars, places) * (kinds > 0)
+    return kinds, values, torch.tensor([1, 5, 20]).expand(stars, -1)
+
+
+def test_the_paper_s_network_has_its_number_of_parameters():
+    assert count_parameters(StarNetwork(118, PAPER)) == 8_845_529
+    assert PAPER.dropout == 0.1
+    assert count_parameters(StarNetwork(118, SMALL)) * 4 < 5e6
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_order_padding_and_batches_change_nothing(name):
+    model, (kinds, values, asked) = network(name), batch()
+    with torch.inference_mode():
+        plain = torch.stack(model(kinds, values, asked))
+        order = torch.randperm(kinds.shape[1])
+        turned = torch.stack(model(kinds[:, order], values[:, order], asked))
+        padded = torch.stack(model(nn.functional.pad(kinds, (3, 5)), nn.functional.pad(values, (3, 5)), asked))
+        single = torch.cat([torch.stack(model(kinds[[k]], values[[k]], asked[[k]])) for k in range(len(kinds))], dim=1)
+        alone = torch.stack(model(kinds, values, asked[:, 1:2]))
+    for other in (turned, padded, single):
+        assert (plain - other).abs().max() < 1e-5
+    assert (plain[:, :, 1:2] - alone).abs().max() < 1e-5  # requests do not see one another
+    assert torch.isfinite(plain).all()  # of a star without any token too
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_parameter_learns(name):
+    model, (kinds, values, asked) = network(name).train(), batch(40)
+    mean, log_variance = model(kinds, values, asked)
+    (mean.square() + log_variance).sum().backward()
+    still = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still == []
+
+
+def test_attention_is_pytorch_s():
+    """The written-out attention against torch's own, with its added key and value."""
+    torch.manual_seed(3)
+    mine, theirs = Attention(24, 4, 0.0).eval(), nn.MultiheadAttention(24, 4, add_bias_kv=True, batch_first=True).eval()
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(mine.weight)
+        theirs.in_proj_bias.copy_(torch.randn(72))
+        mine.bias.copy_(theirs.in_proj_bias)
+        theirs.bias_k.copy_(mine.key[None, None])
+        theirs.bias_v.copy_(mine.value[None, None])
+        theirs.out_proj.load_state_dict(mine.out.state_dict())
+    query, memory = torch.randn(5, 3, 24), torch.randn(5, 6, 24)
+    hidden = torch.zeros(5, 6, dtype=torch.bool)
+    hidden[0, 2:] = True
+    absent = torch.zeros(5, 6).masked_fill(hidden, float("-inf"))
+    found, weights = mine(query, memory, absent)
+    expected, mean_weights = theirs(query, memory, memory, key_padding_mask=hidden)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(weights.mean(1), mean_weights, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(5, 4, 3))
+
+
+def test_a_shape_must_divide():
+    with pytest.raises(ConfigError, match="does not divide"):
+        Architecture(dimension=30, decoder=((4, 8),))
+    with pytest.raises(ConfigError, match="needs a block"):
+        Architecture(decoder=())
+    assert Architecture.from_json(PAPER.as_json()) == PAPER
+
+
+def test_flops_are_those_of_the_matrices():
+    """Counted by torch on the network itself."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for name, shape in SHAPES.items():
+        model, (kinds, values, asked) = network(name), batch(16)
+        with FlopCounterMode(display=False) as counter:
+            model(kinds, values, asked)
+        expected = 16 * forward_flops(shape, 20, 9, 3)
+        assert counter.get_total_flops() == pytest.approx(expected, rel=0.06)
+    assert np.isfinite(forward_flops(PAPER, 118, 64, 4))
