@@ -12,6 +12,7 @@ product was computed, or on how many threads did it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -135,10 +136,9 @@ class NearestCells:
 
         blocks = _blocks(count)
         with one_blas_thread():
-            if workers == 1 or count <= BLOCK:
-                for part in blocks:
-                    work(part)
-            else:
+            for part in itertools.islice(blocks, 1 if workers > 1 else None):
+                work(part)  # the first one here: compiling, or loading what was compiled, is no work for threads
+            if workers > 1:
                 with ThreadPoolExecutor(workers, thread_name_prefix="nearest-cells") as pool:
                     list(pool.map(work, blocks))
         return nearest, squared, runner_up

@@ -26,11 +26,13 @@ class Sample:
     values : (n, features); 0 where missing.
     inverse : (n, features) weight of each feature in the distance, 0 where missing; None for 1 throughout.
     weights : (n,) how much a galaxy counts; None for 1 throughout.
+    with_errors : whether ``inverse`` are inverse variances, or only 1 and 0.
     """
 
     values: Array
     inverse: Array | None = None
     weights: Array | None = None
+    with_errors: bool = False
 
     @property
     def features(self) -> int:

@@ -22,6 +22,7 @@ from starloom.galaxies.redshifts import two_groups
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+    from starloom.galaxies.map_training import Sample
     from starloom.galaxies.self_organizing_map import FittedMap
 
 Array = NDArray[np.float64]
@@ -39,7 +40,7 @@ def _kernel() -> Any:
     @numba.njit(nogil=True, cache=True, error_model="numpy")
     def fit(
         values: Any,
-        inverse: Any,
+        weights: Any,
         cell: Any,
         near: Any,
         starts: Any,
@@ -71,12 +72,12 @@ def _kernel() -> Any:
                         break
                     if s == skip[n]:
                         continue
-                    total, used = 0.0, 0
+                    total, used = 0.0, 0.0
                     for f in range(features):
-                        if inverse[n, f] > 0 and there[s, f] > 0:
+                        if weights[n, f] > 0 and there[s, f] > 0:
                             difference = values[n, f] - spectra[s, f]
-                            total += difference * difference
-                            used += 1
+                            total += weights[n, f] * difference * difference
+                            used += weights[n, f]
                     if used > 0:
                         place[found], apart[found] = s, total / used
                         found += 1
@@ -101,7 +102,7 @@ def _kernel() -> Any:
                     s = place[order[k]]
                     row[0] = 1.0
                     for f in range(features):
-                        both = inverse[n, f] > 0 and there[s, f] > 0
+                        both = weights[n, f] > 0 and there[s, f] > 0
                         row[f + 1] = spectra[s, f] - values[n, f] if both else 0.0
                     for a in range(features + 1):
                         right[a] += weight[k] * row[a] * redshift[s]
@@ -116,7 +117,7 @@ def _kernel() -> Any:
                     s = place[order[k]]
                     fitted = slope[0]
                     for f in range(features):
-                        if inverse[n, f] > 0 and there[s, f] > 0:
+                        if weights[n, f] > 0 and there[s, f] > 0:
                             fitted += slope[f + 1] * (spectra[s, f] - values[n, f])
                     residual[k] = redshift[s] - fitted
                 if turn == 0:
@@ -154,11 +155,13 @@ class PointRedshifts:
     Parameters
     ----------
     fitted : the map.
-    values, there : (m, features) of the spectra in the map's scaled space, sorted by cell; 1 where measured.
+    values, there : (m, features) of the spectra in the map's scaled space, sorted by cell; how much each feature
+        counts, 0 where it was not measured.
     redshift : (m,).
     starts : (cells + 1,) where each cell's spectra begin.
     near : (cells, c) the cells nearest to each cell, itself first.
     neighbors, ridge : spectra in a fit; how strongly its slopes are held back.
+    softening : (features,) the error at which a feature counts half; see ``_counting``.
     stretch : factor on the intervals, so that they hold for spectra that are left out of their own fit.
     """
 
@@ -168,6 +171,7 @@ class PointRedshifts:
     redshift: Array
     starts: NDArray[np.int64]
     near: NDArray[np.int64]
+    softening: Array
     neighbors: int = 60
     ridge: float = 1e-3
     stretch: float = 1.0
@@ -197,9 +201,12 @@ class PointRedshifts:
         cell, _, _ = NearestCells(fitted.cells).find(sample.values, sample.inverse)
         order = np.argsort(cell, kind="stable")
         starts = np.searchsorted(cell[order], np.arange(fitted.grid.cells + 1))
-        there = np.ones_like(sample.values) if sample.inverse is None else (sample.inverse > 0).astype(np.float64)
+        softening = _softening(sample, fitted.cells[cell])
+        there = _counting(sample, softening)
         near = _nearest_with_spectra(fitted.cells, np.diff(starts) > 0)
-        found = cls(fitted, sample.values[order], there[order], z[order], starts, near, min(neighbors, len(z)))
+        found = cls(
+            fitted, sample.values[order], there[order], z[order], starts, near, softening, min(neighbors, len(z))
+        )
         return replace(found, stretch=found._stretch(cell[order]))
 
     def _stretch(self, cell: NDArray[np.int64]) -> float:
@@ -227,8 +234,9 @@ class PointRedshifts:
                 self.neighbors, self.ridge, LEVEL, skip[part], out[part], chosen[part],
             )  # fmt: skip
 
+        work(0)  # here: compiling, or loading what was compiled, is no work for threads
         with ThreadPoolExecutor(workers, thread_name_prefix="point-redshifts") as pool:
-            list(pool.map(work, range(0, len(values), BLOCK)))
+            list(pool.map(work, range(BLOCK, len(values), BLOCK)))
         out[:, 1] = out[:, 0] - self.stretch * (out[:, 0] - out[:, 1])
         out[:, 2] = out[:, 0] + self.stretch * (out[:, 2] - out[:, 0])
         return out, chosen
@@ -253,9 +261,8 @@ class PointRedshifts:
         chosen = np.full((len(table), self.neighbors), -1, dtype=np.int64)
         if used.any():
             cell[used], _, _ = NearestCells(self.fitted.cells).find(sample.values, sample.inverse, workers=workers)
-            inverse = np.ones_like(sample.values) if sample.inverse is None else sample.inverse
-            there = (inverse > 0).astype(np.float64)
-            none = np.full(len(inverse), -1, dtype=np.int64)
+            there = _counting(sample, self.softening)
+            none = np.full(len(there), -1, dtype=np.int64)
             out[used], chosen[used] = self._fits(sample.values, there, cell[used], none, workers=workers)
         result = table.copy()
         result["cell"] = cell
@@ -267,6 +274,26 @@ class PointRedshifts:
         reason[used & np.isnan(out[:, 0])] = "no spectra near its cell"
         result["reason"] = reason
         return result
+
+
+def _softening(sample: Sample, cells: Array) -> Array:
+    """Typical distance of a galaxy from its cell in each feature, shape (features,)."""
+    there = np.ones_like(sample.values, dtype=bool) if sample.inverse is None else sample.inverse > 0
+    squares = np.where(there, (sample.values - cells) ** 2, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    return np.asarray(np.sqrt(squares) + 1e-6)
+
+
+def _counting(sample: Sample, softening: Array) -> Array:
+    """How much each feature counts among a galaxy's neighbors: 1 / (1 + (error / softening)^2), 0 where missing.
+
+    A map without errors knows only which features are there.
+    """
+    if sample.inverse is None:
+        return np.ones_like(sample.values)
+    if not sample.with_errors:
+        return np.asarray((sample.inverse > 0).astype(np.float64))
+    squares = np.divide(1.0, sample.inverse, out=np.full_like(sample.inverse, np.inf), where=sample.inverse > 0)
+    return np.asarray(1.0 / (1.0 + squares / softening**2))
 
 
 def _nearest_with_spectra(cells: Array, with_spectra: NDArray[np.bool_]) -> NDArray[np.int64]:

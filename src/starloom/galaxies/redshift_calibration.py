@@ -106,7 +106,7 @@ def bins_of_cells(mean: Array, edges: Sequence[float]) -> NDArray[np.int64]:
     [0, 1, -1, -1]
     """
     ends = np.asarray(edges, dtype=np.float64)
-    if ends.ndim != 1 or len(ends) < 2 or not (np.diff(ends) > 0).all():
+    if ends.ndim != 1 or len(ends) < 2 or np.isnan(ends).any() or not (ends[1:] > ends[:-1]).all():
         raise ConfigError(f"edges of bins rise, and are at least two: {list(edges)}")
     found = np.searchsorted(ends, mean, side="right") - 1
     found[~np.isfinite(mean) | (found < 0) | (found >= len(ends) - 1)] = -1

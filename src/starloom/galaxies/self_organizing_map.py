@@ -299,7 +299,7 @@ def _sample(values: Array, errors: Array | None, center: Array, scale: Array, we
     if errors is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = np.where(there, (scale / errors) ** 2, 0.0)
-        return Sample(scaled, inverse, weights)
+        return Sample(scaled, inverse, weights, with_errors=True)
     return Sample(scaled, None if there.all() else there.astype(np.float64), weights)
 
 
