@@ -227,19 +227,45 @@ class PointRedshifts:
         out = np.full((len(values), 4), np.nan)
         chosen = np.full((len(values), self.neighbors), -1, dtype=np.int64)
 
-        def work(low: int) -> None:
-            part = slice(low, low + BLOCK)
-            _kernel()(
-                values[part], there[part], cell[part], self.near, self.starts, self.values, self.there, self.redshift,
-                self.neighbors, self.ridge, LEVEL, skip[part], out[part], chosen[part],
-            )  # fmt: skip
+        def fill(rows: NDArray[np.int64], near: NDArray[np.int64]) -> None:
+            def work(low: int) -> None:
+                self._block(rows[low : low + BLOCK], near, values, there, cell, skip, out, chosen)
 
-        work(0)  # here: compiling, or loading what was compiled, is no work for threads
-        with ThreadPoolExecutor(workers, thread_name_prefix="point-redshifts") as pool:
-            list(pool.map(work, range(BLOCK, len(values), BLOCK)))
+            work(0)  # here: compiling, or loading what was compiled, is no work for threads
+            with ThreadPoolExecutor(workers, thread_name_prefix="point-redshifts") as pool:
+                list(pool.map(work, range(BLOCK, len(rows), BLOCK)))
+
+        patterns, which = np.unique(there > 0, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            # with features missing, cells are near by the others alone: the missing ones must not narrow the choice
+            near = self.near if pattern.all() else _nearest_with_spectra(self.fitted.cells[:, pattern], self._occupied)
+            fill(np.flatnonzero(which.ravel() == number), near)
         out[:, 1] = out[:, 0] - self.stretch * (out[:, 0] - out[:, 1])
         out[:, 2] = out[:, 0] + self.stretch * (out[:, 2] - out[:, 0])
         return out, chosen
+
+    @property
+    def _occupied(self) -> NDArray[np.bool_]:
+        """Which cells hold spectra."""
+        return np.asarray(np.diff(self.starts) > 0)
+
+    def _block(
+        self,
+        rows: NDArray[np.int64],
+        near: NDArray[np.int64],
+        values: Array,
+        there: Array,
+        cell: NDArray[np.int64],
+        skip: NDArray[np.int64],
+        out: Array,
+        chosen: NDArray[np.int64],
+    ) -> None:
+        part, used = out[rows], chosen[rows]
+        _kernel()(
+            values[rows], there[rows], cell[rows], near, self.starts, self.values, self.there, self.redshift,
+            self.neighbors, self.ridge, LEVEL, skip[rows], part, used,
+        )  # fmt: skip
+        out[rows], chosen[rows] = part, used
 
     def predict(self, table: QTable, *, workers: int = 1) -> QTable:
         """The table with redshifts from the map.

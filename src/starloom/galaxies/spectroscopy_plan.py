@@ -209,7 +209,7 @@ def _least_total(need: Array, floor: Counts, ceiling: Counts, goal: float) -> Co
     spectra = np.maximum(floor, np.floor(at(high)).astype(np.int64))
     while variance(spectra) > goal:
         open_cells = (need > 0) & (spectra < ceiling)
-        gain = np.where(open_cells, need**2 / (spectra * (spectra + 1.0)), -1.0)
+        gain = np.where(open_cells, need**2 / (np.maximum(spectra, 1) * (np.maximum(spectra, 1) + 1.0)), -1.0)
         missing = variance(spectra) - goal
         # the best cells at once, as many as their gains need to close the gap
         order = np.argsort(-gain)

@@ -89,7 +89,7 @@ def bias_figure(bins: QTable, requirement: float) -> Figure:
     return Figure("dc2_bias", caption, [panel], panel_size=(7.0, 4.0))
 
 
-def plan_figure(plans: QTable) -> Figure:
+def plan_figure(plans: QTable, requirement: float) -> Figure:
     """Shot noise of each bin against the number of spectra, by strategy."""
     layers = []
     for name in dict.fromkeys(np.asarray(plans["strategy"]).tolist()):
@@ -99,7 +99,7 @@ def plan_figure(plans: QTable) -> Figure:
                            name.replace("_", " ")))  # fmt: skip
     count = int(np.max(plans["bin"])) + 1
     ends = np.array([-0.3, count - 0.7])
-    layers.append(Line(ends, np.full(2, 0.002), "0.002 (1 + z)", role="reference"))
+    layers.append(Line(ends, np.full(2, requirement), f"{requirement:g} (1 + z)", role="reference"))
     panel = Panel(layers, "tomographic bin", "shot noise of the mean [1 + z]", x_range=(-0.3, count - 0.7), y_log=True)
     caption = (
         "Shot noise of the mean redshift of each bin with the spectra that each strategy takes; 'existing counted' "

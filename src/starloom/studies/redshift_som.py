@@ -66,7 +66,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     if "dc2_training" in inputs and "dc2_validation" in inputs:
         redshift_checks.truth_known(config, inputs["dc2_training"].table, inputs["dc2_validation"].table, results)
     redshift_checks.formula(config, results)
-    results.figures.append(redshift_pages.plan_figure(results.tables["plan"]))
+    results.figures.append(redshift_pages.plan_figure(results.tables["plan"], config.requirement))
     results.summary = (
         "Galaxies with like colors share a cell of the map; the spectra of a cell give the redshifts of all its "
         "galaxies. The maps show where that is known and where spectra are missing, the calibration how far the mean "
