@@ -40,9 +40,10 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_som
     import accuracy_streams
 
-    return [accuracy_streams.SYSTEM]
+    return [accuracy_streams.SYSTEM, accuracy_som.SYSTEM]
 
 
 class Cache:
