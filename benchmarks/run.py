@@ -35,6 +35,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_scoring
     import speed_sky
+    import speed_som
     import speed_stars
     import speed_streams
 
@@ -43,6 +44,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "scoring of streams": speed_scoring.section,
         "sky": speed_sky.section,
         "stars": speed_stars.section,
+        "maps": speed_som.section,
     }
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starloom import catalog, datasets, dynamics, spectra, stars, stellar, streams
+    from starloom import catalog, datasets, dynamics, galaxies, spectra, stars, stellar, streams
     from starloom.catalog.description import describe
     from starloom.catalog.tables import read_table, write_table
 
@@ -20,6 +20,7 @@ __all__ = [
     "datasets",
     "describe",
     "dynamics",
+    "galaxies",
     "read_table",
     "spectra",
     "stars",

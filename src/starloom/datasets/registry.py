@@ -6,10 +6,11 @@ import difflib
 from pathlib import PurePath
 
 from starloom.datasets.dataset import DataFile, Dataset
-from starloom.datasets.entries import isochrones, star_spectra, streams
+from starloom.datasets.entries import galaxies, isochrones, star_spectra, streams
 from starloom.errors import DatasetError
 
 _SUBJECTS = (
+    galaxies,
     isochrones,
     star_spectra,
     streams,

@@ -17,6 +17,7 @@ STUDIES = {
     "pal5-stream": "starloom.studies.pal5_stream",
     "stream-mock": "starloom.studies.stream_mock",
     "star-foundation": "starloom.studies.star_foundation",
+    "redshift-som": "starloom.studies.redshift_som",
 }
 
 
