@@ -176,7 +176,9 @@ def select(
     if not usable:
         raise MissingColumnError(f"{label} has the columns of no carton; the first: {next(iter(skipped.values()))}")
     member = evaluate(parent, usable, workers)
-    selection = Selection(usable, member, {}, skipped, parent.assumed, parent)
+    read = {name for carton in usable for name in carton.columns}
+    assumed = tuple(name for name in parent.assumed if name in read)
+    selection = Selection(usable, member, {}, skipped, assumed, parent)
     if thin and any(carton.thin for carton in usable):
         from starloom.sdss.thinning import thin_selection
 
