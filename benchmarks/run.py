@@ -34,12 +34,14 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_scoring
+    import speed_sdss
     import speed_sky
     import speed_streams
 
     return {
         "streams": speed_streams.section,
         "scoring of streams": speed_scoring.section,
+        "sdss": speed_sdss.section,
         "sky": speed_sky.section,
     }
 

@@ -32,9 +32,18 @@ NARROW = {
 }  # fmt: skip
 BITS = {"eboss_target1": 54, "spec_bitmask": 5, "photo_bitmask": 4, "ls_maskbits": 6, "ps1_flags": 28, "uvot_fuvm2": 7}
 INTEGERS = {
-    "visibility_periods_used": 20, "phot_g_n_obs": 400, "phot_bp_n_obs": 60, "phot_rp_n_obs": 60, "apogee_nvisits": 25,
-    "cluster_rank": 60, "csc_pri": 10, "xmatch_flags": 4, "best_brightest_version": 3, "ext_key": 9, "skymapper_flags": 8,
-}  # fmt: skip
+    "visibility_periods_used": 20,
+    "phot_g_n_obs": 400,
+    "phot_bp_n_obs": 60,
+    "phot_rp_n_obs": 60,
+    "apogee_nvisits": 25,
+    "cluster_rank": 60,
+    "csc_pri": 10,
+    "xmatch_flags": 4,
+    "best_brightest_version": 3,
+    "ext_key": 9,
+    "skymapper_flags": 8,
+}
 
 
 def constants(cartons: Sequence[Carton]) -> dict[str, list[float | str]]:

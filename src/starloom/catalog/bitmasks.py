@@ -87,7 +87,9 @@ def as_unsigned(flags: ArrayLike) -> NDArray[np.uint64]:
     """
     values = np.asarray(flags)
     if values.dtype.kind not in "iub":
-        raise CatalogError(f"flags are integers, not {values.dtype}; read the column again without conversion to floats")
+        raise CatalogError(
+            f"flags are integers, not {values.dtype}; read the column again without conversion to floats"
+        )
     if values.dtype.kind == "i":
         values = values.view(f"u{values.dtype.itemsize}") if values.dtype.isnative else values.astype(np.int64)
     return values.astype(np.uint64)
@@ -166,8 +168,11 @@ def _line(row: Any, place: int) -> Bytes:
         raise CatalogError(f"row {place}: {row!r} is no row of bytes") from error
 
 
-def bit_set(flags: Bytes, bits: Sequence[int] | int) -> NDArray[np.bool_]:
-    """Whether any of some bits is set in each row (n,); only the bytes that hold them are read. Beyond a row is unset."""
+def bit_set(flags: Bytes, bits: Sequence[int] | NDArray[np.int64] | int) -> NDArray[np.bool_]:
+    """Whether any of some bits is set in each row (n,); only the bytes that hold them are read.
+
+    Beyond a row is unset.
+    """
     mask: dict[int, int] = {}
     for bit in [bits] if isinstance(bits, int | np.integer) else bits:
         mask[int(bit) // 8] = mask.get(int(bit) // 8, 0) | 1 << (int(bit) % 8)

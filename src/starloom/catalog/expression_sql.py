@@ -1,4 +1,5 @@
-"""Write expressions as SQL that gives the same rows in other databases: out of a function's domain is NULL everywhere."""
+"""Write expressions as SQL that gives the same rows in other databases: out of a function's domain is NULL
+everywhere."""
 
 from __future__ import annotations
 
@@ -121,4 +122,3 @@ def _call(function: str, arguments: list[str], dialect: str) -> str:
         "trim": lambda: f"ltrim(rtrim({first}))" if dialect == "tsql" else f"trim({first})",
     }
     return writers[function]() if function in writers else f"{function}({', '.join(arguments)})"
-

@@ -257,6 +257,10 @@ def _power(x: Floats, y: Floats) -> Floats:
     return np.where(np.isnan(x) | np.isnan(y), np.nan, value)  # 1^NULL is NULL
 
 
+def _first(x: Floats, y: Floats) -> Floats:
+    return np.asarray(np.where(np.isnan(x), y, x))
+
+
 def _pair(choose: Callable[..., Any]) -> Callable[[Floats, Floats], Floats]:
     return lambda x, y: np.asarray(choose(x, y))
 
@@ -274,7 +278,7 @@ _CONTRARY = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _CALLS: dict[str, Callable[..., Floats]] = {
     "abs": np.abs,
     "ceil": np.ceil,
-    "coalesce": lambda x, y: np.where(np.isnan(x), y, x),
+    "coalesce": lambda x, y: _first(x, y),
     "cos": np.cos,
     "floor": np.floor,
     "log10": _log10,

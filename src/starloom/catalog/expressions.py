@@ -2,8 +2,8 @@
 
 The grammar is what selections of surveys are written in: ``AND OR NOT``, comparisons, ``IS [NOT] NULL``, ``[NOT]
 BETWEEN``, ``[NOT] IN``, ``[NOT] LIKE``, ``CASE``, arithmetic, ``&`` (bits of integers) and a few functions. A text that
-parses here is also a text that SQLite takes, word for word. Missing values follow SQL: a comparison with a missing value
-is neither true nor false. ``starloom.catalog.expression_values`` evaluates a tree over arrays,
+parses here is also a text that SQLite takes, word for word. Missing values follow SQL: a comparison with a missing
+value is neither true nor false. ``starloom.catalog.expression_values`` evaluates a tree over arrays,
 ``starloom.catalog.expression_sql`` writes it for other databases.
 """
 
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from starloom.errors import ConfigError
 
@@ -41,8 +41,8 @@ FUNCTIONS = {
 class Node:
     """A piece of an expression.
 
-    The parser makes each piece once: two equal expressions that were parsed are one object, so that comparing and looking
-    them up costs nothing however long they are.
+    The parser makes each piece once: two equal expressions that were parsed are one object, so that comparing and
+    looking them up costs nothing however long they are.
     """
 
 
@@ -145,13 +145,17 @@ _TOKEN = re.compile(
 )
 
 
+Made = TypeVar("Made", bound=Node)
+
 _made: dict[tuple[Any, ...], Node] = {}
 
 
-def _node(kind: type[Node], *parts: Any) -> Any:
+def _node(kind: type[Made], *parts: Any) -> Made:
     """A node, the one that was made before where there is one."""
     key = (kind, *((type(part), part) for part in parts))  # 1 and 1.0 are equal and not the same
-    return _made.setdefault(key, kind(*parts))
+    made = _made.setdefault(key, kind(*parts))
+    assert isinstance(made, kind)
+    return made
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -235,7 +239,7 @@ class _Parser:
             self._fail("should have ended", self.tokens[self.at][2])
         return node
 
-    def _fail(self, what: str, place: int) -> None:
+    def _fail(self, what: str, place: int) -> NoReturn:
         raise ConfigError(f"the expression {self.text!r} {what} at {self.text[place : place + 12]!r}")
 
     def _take(self, *words: str) -> str | None:

@@ -182,7 +182,8 @@ class Carton:
             there = ", ".join(sorted(known)) or "none"
             raise ConfigError(f"{self.label} has no option {', '.join(sorted(unknown))}; it has: {there}")
         return replace(
-            self, options=tuple(replace(option, default=chosen.get(option.name, option.default)) for option in self.options)
+            self,
+            options=tuple(replace(option, default=chosen.get(option.name, option.default)) for option in self.options),
         )
 
     @cached_property
@@ -236,7 +237,8 @@ class Carton:
         --------
         >>> from starloom.sdss.cartons import carton
         >>> ob = carton("mwm_ob_core", plan="0.5.1")
-        >>> row = dict(parallax=0.4, k_m=8.0, j_m=8.0, h_m=7.98, phot_g_mean_mag=8.1, ruwe=1.6, twomass_angular_distance=0.1)
+        >>> row = dict(parallax=0.4, j_m=8.0, h_m=7.98, k_m=8.0, phot_g_mean_mag=8.1, ruwe=1.6)
+        >>> row["twomass_angular_distance"] = 0.1
         >>> [entry.clause for entry in ob.explain(row).failed]
         ['ruwe < 1.4']
         """

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
 
+FILL_VALUES = (-999, -9999)
+"""Numbers that mean "missing" in a parent table."""
+
+
 @dataclass(frozen=True)
 class ColumnSpec:
     """One column of the parent table.
@@ -32,6 +36,7 @@ class ColumnSpec:
     catalog : where SDSS-V took it from.
     aliases : other names that tables give it.
     optional : where a table lacks it, it counts as missing in every row (it came by an outer join).
+    fill : whether :data:`FILL_VALUES` mean "missing" in it.
     """
 
     name: str
@@ -41,6 +46,7 @@ class ColumnSpec:
     catalog: str
     aliases: tuple[str, ...] = ()
     optional: bool = False
+    fill: bool = True
 
 
 @cache
@@ -50,13 +56,13 @@ def columns() -> Mapping[str, ColumnSpec]:
     found = {}
     for group in tomllib.loads(text).values():
         for name, entry in group.items():
-            if name in ("catalog", "optional"):
+            if name in ("catalog", "optional", "fill"):
                 continue
             unit, meaning, aliases = [*(part.strip() for part in entry.split("|")), ""][:3]
             kind: Kind = "integer" if unit == "integer" else "text" if unit == "text" else "float"
             found[name] = ColumnSpec(
                 name, unit if kind == "float" else "", kind, meaning, group["catalog"], tuple(aliases.split()),
-                group.get("optional", False),
+                group.get("optional", False), group.get("fill", True),
             )  # fmt: skip
     return found
 
@@ -163,6 +169,7 @@ def _survey() -> Survey:
         columns={spec.name: spec.aliases for spec in known},
         citation="arXiv:2301.07688",
         units={spec.name: spec.unit for spec in known},
+        sentinels={spec.name: FILL_VALUES for spec in known if spec.fill},
     )
 
 
@@ -213,7 +220,11 @@ def read_parent(
     for name in dict.fromkeys(names):
         if name in raws:
             continue
-        if name in by_column and {"ra", "dec"} <= set(raws) and (found := _centers(by_column[name], fields)) is not None:
+        if (
+            name in by_column
+            and {"ra", "dec"} <= set(raws)
+            and (found := _centers(by_column[name], fields)) is not None
+        ):
             raws[name] = Raw(inside_circles(_numbers(raws["ra"]), _numbers(raws["dec"]), found))
             made.append(name)
         elif name in makers and set(makers[name]) <= set(raws):
@@ -237,12 +248,22 @@ def _raw(table: QTable, source: str, spec: Column, conversions: Mapping[str, tup
     values, missing, _ = split_column(table[source], source)
     fits = {"float": "fiu", "integer": "iub", "text": "U"}[spec.kind]
     if values.ndim == 1 and values.dtype.kind in fits and spec.name not in conversions:
-        return Raw(values, missing)
+        return Raw(values, _without_fill(values, missing) if column(spec.name).fill else missing)
     if spec.kind == "integer" and values.ndim == 1 and values.dtype.kind == "f":
         return Raw(values, missing)  # pandas turns integers with gaps into floats
     changed = convert(table, source, spec, _survey(), label)
     values, missing, _ = split_column(changed, spec.name)
     return Raw(values, missing)
+
+
+def _without_fill(values: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """What is missing, with the numbers that files of SDSS and of its input catalogs write for it."""
+    if values.dtype.kind not in "fi":
+        return missing
+    for fill in FILL_VALUES:
+        if (filled := values == fill).any():
+            missing = filled if missing is None else missing | filled
+    return missing
 
 
 def _numbers(raw: Raw) -> NDArray[np.float64]:

@@ -38,7 +38,8 @@ def _plain(raw: Raw) -> list[object]:
 
 
 def differences(parent: Parent, cartons: Sequence[Carton], rows: NDArray[np.int64]) -> dict[str, int]:
-    """On how many of some rows SQLite selects otherwise, by the label of the carton (clauses alone, without thinning)."""
+    """On how many of some rows SQLite selects otherwise, by the label of the carton (clauses alone, without
+    thinning)."""
     ours = evaluate(Parent({k: v.rows(rows) for k, v in parent.raws.items()}, len(rows), (), (), (), {}), cartons)
     found = {}
     with load(parent.raws, rows) as connection:

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,9 @@ class TargetFlags:
         bits = np.asarray(part["bit"], dtype=np.int64)
         if len(bits) and (bits[0] < 0 or (np.diff(bits) == 0).any()):
             raise CatalogError(f"the bits of version {chosen} are not distinct numbers from 0")
-        text = {name: np.asarray(part[name]).astype(np.str_) for name in _NEEDED[1:] if name not in ("bit", "carton_pk")}
+        text = {
+            name: np.asarray(part[name]).astype(np.str_) for name in _NEEDED[1:] if name not in ("bit", "carton_pk")
+        }
         return cls(
             int(chosen or 0), bits, text["label"], text["name"], text["version"], text["program"], text["mapper"],
             np.asarray(part["carton_pk"], dtype=np.int64),
@@ -115,7 +118,12 @@ class TargetFlags:
         return places
 
     def bits_of(
-        self, *, carton: str | None = None, plan: str | None = None, program: str | None = None, mapper: str | None = None
+        self,
+        *,
+        carton: str | None = None,
+        plan: str | None = None,
+        program: str | None = None,
+        mapper: str | None = None,
     ) -> NDArray[np.int64]:
         """The bits of a carton (its name or its label), a plan, a program or a mapper, all conditions together.
 
@@ -141,7 +149,9 @@ class TargetFlags:
                 raise ConfigError(f"version {self.version} of the target bits has no {what} {wanted!r}{hint}")
             keep &= here
         if not keep.any():
-            raise ConfigError(f"version {self.version} of the target bits has no bit for all of these conditions together")
+            raise ConfigError(
+                f"version {self.version} of the target bits has no bit for all of these conditions together"
+            )
         return self.bits[keep]
 
     def is_target(self, flags: Any, **conditions: str) -> NDArray[np.bool_]:
@@ -162,7 +172,7 @@ class TargetFlags:
         labels = np.where(places >= 0, self.labels[places], "") if len(self.labels) else np.full(len(places), "")
         words = [label or f"bit {bit}" for label, bit in zip(labels.tolist(), bits.tolist(), strict=True)]
         ends = np.searchsorted(found, np.arange(len(rows) + 1))
-        return [tuple(words[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [tuple(words[a:b]) for a, b in pairwise(ends)]
 
     def table(self, flags: Any) -> QTable:
         """One row a bit that is set: ``row``, ``bit``, ``label``, ``carton``, ``plan``, ``program``, ``mapper``."""
@@ -175,12 +185,14 @@ class TargetFlags:
             ("label", self.labels), ("carton", self.names), ("plan", self.plans), ("program", self.programs),
             ("mapper", self.mappers),
         ):  # fmt: skip
-            result[name] = np.where(known, column[np.where(known, places, 0)], "") if len(column) else np.full(len(rows), "")
+            result[name] = (
+                np.where(known, column[np.where(known, places, 0)], "") if len(column) else np.full(len(rows), "")
+            )
         return result
 
     def counts(self, flags: Any) -> QTable:
-        """How many rows each carton of this mapping has: ``bit``, ``label``, ``carton``, ``program``, ``mapper``, ``rows``;
-        only those that have any, the most frequent first.
+        """How many rows each carton of this mapping has: ``bit``, ``label``, ``carton``, ``program``, ``mapper``,
+        ``rows``; only those that have any, the most frequent first.
         """
         from astropy.table import QTable
 

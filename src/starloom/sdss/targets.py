@@ -1,4 +1,4 @@
-"""Run cartons over a table: who is selected, with which cadence, priority and instrument; one combined row an object."""
+"""Run cartons over a table: who is selected, with which cadence, priority and instrument; one row an object."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class Selection:
         places = [np.flatnonzero(row) for row in self.member]
         for i in range(size):
             for j in range(i, size):
-                small, other = (places[i], self.member[j]) if len(places[i]) < len(places[j]) else (places[j], self.member[i])
+                small, other = (
+                    (places[i], self.member[j]) if len(places[i]) < len(places[j]) else (places[j], self.member[i])
+                )
                 shared[i, j] = shared[j, i] = int(other[small].sum())
         return shared
 
@@ -167,9 +169,7 @@ def select(
     wanted = [name for carton in chosen for name in carton.columns]
     parent = read_parent(source, wanted, circles=circles(), fields=fields, label=label)
     absent = set(parent.absent)
-    skipped = {
-        carton.label: _explain(carton, parent, fields) for carton in chosen if absent & set(carton.columns)
-    }
+    skipped = {carton.label: _explain(carton, parent, fields) for carton in chosen if absent & set(carton.columns)}
     if skipped and not by_name:
         raise MissingColumnError(f"{label}: {next(iter(skipped.values()))}")
     usable = tuple(carton for carton in chosen if carton.label not in skipped)
@@ -245,8 +245,8 @@ def assign(selection: Selection, table: Any, ids: str = "catalogid") -> QTable:
     -------
     QTable
         ``catalogid``, ``row``, ``carton``, ``plan``, ``program``, ``mapper``, ``category``, ``instrument``, ``cadence``
-        (both empty where no rule holds), ``priority`` (masked where none). Columns that only the rules read and that the
-        table lacks count as missing.
+        (both empty where no rule holds), ``priority`` (masked where none). Columns that only the rules read and that
+        the table lacks count as missing.
     """
     from astropy.table import MaskedColumn, QTable
 
@@ -292,8 +292,10 @@ def _identifiers(source: QTable, ids: str) -> NDArray[np.int64]:
         return np.arange(len(source), dtype=np.int64)
     column = source[ids]
     if np.asarray(column).dtype.kind not in "iu":
-        raise CatalogError(f"column '{ids}' holds {np.asarray(column).dtype}, and 64-bit integers are needed: a float loses "
-                           "digits of a long identifier")  # fmt: skip
+        raise CatalogError(
+            f"column '{ids}' holds {np.asarray(column).dtype}, and 64-bit integers are needed: a float loses "
+            "digits of a long identifier"
+        )
     return np.asarray(np.ma.filled(np.ma.asarray(column), -1)).astype(np.int64)
 
 
@@ -308,14 +310,14 @@ def combine(memberships: QTable) -> QTable:
     -------
     QTable
         ``catalogid``, ``row``, ``firstcarton``, ``plan``, ``program``, ``category``, ``instrument``, ``cadence``,
-        ``priority`` of the membership with the lowest number (of the first one among equals; one without a priority comes
-        last), ``n_cartons``, and ``cartons``, their names separated by spaces. In the order of the rows.
+        ``priority`` of the membership with the lowest number (of the first one among equals; one without a priority
+        comes last), ``n_cartons``, and ``cartons``, their names separated by spaces. In the order of the rows.
     """
     from astropy.table import QTable
 
     if len(memberships) == 0:
         raise CatalogError("no memberships to combine: nothing was selected")
-    priority = np.ma.asarray(memberships["priority"]).astype(float).filled(np.inf)
+    priority = np.ma.filled(np.ma.asarray(memberships["priority"]).astype(float), np.inf)
     row = np.asarray(memberships["row"])
     order = np.lexsort((np.arange(len(row)), priority, row))
     firsts = np.flatnonzero(np.diff(row[order], prepend=-1))

@@ -42,7 +42,9 @@ def thin_selection(selection: Selection, source: QTable, label: str) -> None:
         parent = Parent({**selection.parent.raws, **parent.raws}, parent.rows, parent.absent, (), (), {})
         wanted = _thinning_columns(carton)
         if lost := [name for name in wanted if name not in parent.raws]:
-            raise MissingColumnError(f"{label}: thinning {carton.label} needs {', '.join(lost)}; select with thin=False")
+            raise MissingColumnError(
+                f"{label}: thinning {carton.label} needs {', '.join(lost)}; select with thin=False"
+            )
         selection.member[place, rows] = _keep(carton, selection, parent, rows)
 
 
@@ -68,13 +70,18 @@ def _keep(carton: Carton, selection: Selection, parent: Parent, rows: NDArray[np
         raw = block.raw(thin.group)
         _, group = np.unique(raw.values, return_inverse=True)
         return first_of_each(group, order, thin.keep)
-    beside = np.zeros(parent.rows, dtype=bool)
     if thin.beside not in {other.name for other in selection.cartons}:
-        raise ConfigError(f"{carton.label} counts {thin.beside}, so that has to be evaluated with it; or use thin=False")
+        raise ConfigError(
+            f"{carton.label} counts {thin.beside}, so that has to be evaluated with it; or use thin=False"
+        )
     beside = selection[thin.beside]
     if thin.method == "voxels":
         return voxels(
-            *(block.numbers(parse(name)) for name in ("l", "b", "parallax")), beside[rows], keep=float(thin.keep)
+            block.numbers(parse("l")),
+            block.numbers(parse("b")),
+            block.numbers(parse("parallax")),
+            beside[rows],
+            keep=float(thin.keep),
         )
     everyone = Block(parent.raws, slice(None), parent.rows)
     counts = np.bincount(_pixels(everyone, thin.nside)[beside], minlength=12 * thin.nside**2)
@@ -117,8 +124,8 @@ def voxels(
     """Thin stars so that each cube of (0.1 kpc)^3 holds ``keep`` of them and of another carton together, on average.
 
     As in the code of mwm_dust_core: a star stays when a random number is less than what the cube still needs over the
-    number of its own stars; stars of the other carton are dropped. numpy's old generator with seed 0 and the order of the
-    rows decide, so the result is the survey's only for its own table.
+    number of its own stars; stars of the other carton are dropped. numpy's old generator with seed 0 and the order of
+    the rows decide, so the result is the survey's only for its own table.
 
     Parameters
     ----------
@@ -142,7 +149,7 @@ def voxels(
     theirs = np.bincount(cube[beside], minlength=size)
     left = keep - theirs[cube[~beside]]
     own = mine[cube[~beside]]
-    random = np.random.RandomState(0).rand(int((~beside).sum()))  # noqa: NPY002 - the code's own generator
+    random = np.random.RandomState(0).rand(int((~beside).sum()))
     chosen = np.zeros(len(cube), dtype=bool)
     chosen[~beside] = random < left / (own + (own == 0))
     return chosen

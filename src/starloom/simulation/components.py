@@ -29,6 +29,7 @@ class ExponentialDisk:
     hole: float = 0.0
 
     def __call__(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """The density, 1 at the center."""
         radius = np.hypot(x, y)
         density = np.exp(-radius / self.scale_length - np.abs(z) / self.scale_height)
         return np.where(radius < self.hole, 0.0, density)
@@ -43,6 +44,7 @@ class PowerLawHalo:
     core: float = 1.0
 
     def __call__(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """The density."""
         return np.asarray((x**2 + y**2 + (z / self.flattening) ** 2 + self.core**2) ** (-0.5 * self.slope))
 
 
@@ -55,6 +57,7 @@ class Bar:
     cutoff: float = 3.5
 
     def __call__(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """The density, 1 at the center."""
         turn = np.radians(self.angle)  # the near end is at positive longitude, y > 0, on the Sun's side, x < 0
         along, across = -x * np.cos(turn) + y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
         a, b, c = self.scales
@@ -138,5 +141,3 @@ def milky_way() -> tuple[Component, ...]:
             local_density=0.005 * _THIN_LOCAL,
         ),
     )  # fmt: skip
-
-

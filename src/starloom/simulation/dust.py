@@ -51,7 +51,10 @@ class DustDisk:
             raise ConfigError("a disk of dust needs a reddening per kpc of at least 0 and scales above 0")
 
     def ebv(self, l: ArrayLike, b: ArrayLike, distance: ArrayLike) -> NDArray[np.float64]:  # noqa: E741
-        """Reddening E(B-V) in mag; arguments broadcast. Gauss-Legendre quadrature, split where a line crosses the plane."""
+        """Reddening E(B-V) in mag; arguments broadcast.
+
+        Gauss-Legendre quadrature, split where a line crosses the plane.
+        """
         lon, lat, far = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (l, b, distance)))
         sin_b, cos_b = np.sin(np.radians(lat)), np.cos(np.radians(lat))
         with np.errstate(divide="ignore", invalid="ignore"):

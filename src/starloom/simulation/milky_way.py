@@ -29,7 +29,19 @@ if TYPE_CHECKING:
     from starloom.stellar.photometry import BolometricCorrections
 
 Floats = NDArray[np.float64]
-BANDS = ("gaia_g", "gaia_bp", "gaia_rp", "2mass_j", "2mass_h", "2mass_ks", "wise_w1", "wise_w2", "wise_w3", "wise_w4", "tess")
+BANDS = (
+    "gaia_g",
+    "gaia_bp",
+    "gaia_rp",
+    "2mass_j",
+    "2mass_h",
+    "2mass_ks",
+    "wise_w1",
+    "wise_w2",
+    "wise_w3",
+    "wise_w4",
+    "tess",
+)
 CIRCULAR_VELOCITY = 229.0
 """km/s at the Sun (2019ApJ...871..120E)."""
 
@@ -100,7 +112,8 @@ class Galaxy:
     def _numbers(
         self, band: str, limit: float, distances: tuple[float, float]
     ) -> list[tuple[Floats, NDArray[np.int64], Floats]]:
-        """For each component: stars per stretch of its library, its cells from the nearest on, their cumulative number."""
+        """For each component: stars per stretch of its library, its cells from the nearest on, their cumulative
+        number."""
         if band not in self.bands:
             raise ConfigError(f"the Galaxy has no band {band!r}; it has: {', '.join(self.bands)}")
         if not 0 < distances[0] < distances[1]:
@@ -111,7 +124,9 @@ class Galaxy:
         rows = np.flatnonzero(np.tile(inside, 12 * self.nside**2))
         found = []
         for density, library in zip(cells.number_density, self.libraries, strict=True):
-            mean = float(np.average(library.dimming[library.number > 0, place], weights=library.number[library.number > 0]))
+            mean = float(
+                np.average(library.dimming[library.number > 0, place], weights=library.number[library.number > 0])
+            )
             depth = (cells.modulus[None, :] + mean * cells.a_v).reshape(-1)[rows]
             stars = (density * cells.volume[None, :]).reshape(-1)[rows]
             order = np.argsort(depth, kind="stable")
@@ -144,8 +159,8 @@ class Galaxy:
             ``source_id``; ``component`` (number) and ``meta["components"]`` (names); ``ra``, ``dec``, ``l``, ``b``,
             ``distance``, ``parallax``, ``pmra``, ``pmdec``, ``radial_velocity``; ``x``, ``y``, ``z``, ``v_x``, ``v_y``,
             ``v_z`` (right-handed, Sun at x = -R0); ``age``, ``fe_h``, ``alpha_fe``, ``initial_mass``, ``star_mass``,
-            ``teff``, ``logg``, ``luminosity``, ``phase``; ``a_v``; true magnitudes ``true_<band>``. ``meta["weight"]`` is
-            the number of stars of the Galaxy that a row stands for.
+            ``teff``, ``logg``, ``luminosity``, ``phase``; ``a_v``; true magnitudes ``true_<band>``. ``meta["weight"]``
+            is the number of stars of the Galaxy that a row stands for.
 
         Raises
         ------
@@ -203,7 +218,9 @@ class Galaxy:
         edges = np.cumsum(stretch)
         point = np.minimum(np.searchsorted(edges, rng.random(count) * edges[-1], side="right"), len(stretch) - 1)
         reach = stretch[point] / library.number[point]  # stars of this density within reach
-        cell = order[np.minimum(np.searchsorted(cumulative, rng.random(count) * reach, side="right") - 1, len(order) - 1)]
+        cell = order[
+            np.minimum(np.searchsorted(cumulative, rng.random(count) * reach, side="right") - 1, len(order) - 1)
+        ]
         pixel, step = np.divmod(cell, len(self.cells.distance))
         distance = self.cells.place_in(step, rng)
         l, b = _in_pixel(self.nside, pixel, rng)  # noqa: E741
@@ -215,7 +232,9 @@ class Galaxy:
 
         a_v = _a_v(self.dust, l, b, distance)
         absolute, physics = between(library.magnitudes), between(library.physics)
-        apparent = absolute + (5.0 * np.log10(distance * 100.0) + 0.0)[:, None] + a_v[:, None] * between(library.dimming)
+        apparent = (
+            absolute + (5.0 * np.log10(distance * 100.0) + 0.0)[:, None] + a_v[:, None] * between(library.dimming)
+        )
         result: dict[str, Any] = {
             "component": np.full(count, place), "l": l, "b": b, "distance": distance, "a_v": a_v,
             "age": library.age[point], "fe_h": library.fe_h[point], "phase": library.phase[point],
@@ -276,7 +295,9 @@ def _cells(galaxy: Galaxy) -> Cells:
         else:
             scale = float(part.mass or 0.0) / float((shape * volume[None, :]).sum())
         densities.append(shape * scale / library.living_mass)
-    a_v = np.concatenate([_a_v(galaxy.dust, l[k : k + 1024], b[k : k + 1024], distance) for k in range(0, pixels, 1024)])
+    a_v = np.concatenate(
+        [_a_v(galaxy.dust, l[k : k + 1024], b[k : k + 1024], distance) for k in range(0, pixels, 1024)]
+    )
     return Cells(edges, distance, 5.0 * np.log10(distance * 100.0), volume, a_v, tuple(densities))
 
 
@@ -325,7 +346,10 @@ def _table(galaxy: Galaxy, stars: dict[str, Any], weight: float, limit: str, rng
     drift = np.array([CIRCULAR_VELOCITY - part.lag for part in parts])[which]
     peculiar = rng.normal(size=(count, 3)) * sigma
     radius = np.maximum(np.hypot(x, y), 1e-6)
-    outward, around = np.stack([x, y]) / radius, np.stack([y, -x]) / radius  # rotation is clockwise, towards +y at the Sun
+    outward, around = (
+        np.stack([x, y]) / radius,
+        np.stack([y, -x]) / radius,
+    )  # rotation is clockwise, towards +y at the Sun
     v_phi = drift + peculiar[:, 1]
     v_x, v_y = peculiar[:, 0] * outward + v_phi * around
     v_z = peculiar[:, 2]
@@ -336,13 +360,28 @@ def _table(galaxy: Galaxy, stars: dict[str, Any], weight: float, limit: str, rng
     table["source_id"] = np.arange(count, dtype=np.int64) + (np.int64(rng.integers(1, 2**30)) << np.int64(33))
     table["component"] = which.astype(np.int16)
     for name, values, unit in (
-        ("ra", ra, u.deg), ("dec", dec, u.deg), ("l", l, u.deg), ("b", b, u.deg), ("distance", distance, u.kpc),
-        ("parallax", 1.0 / distance, u.mas), ("pmra", pmra, u.mas / u.yr), ("pmdec", pmdec, u.mas / u.yr),
-        ("radial_velocity", velocity, u.km / u.s), ("x", x, u.kpc), ("y", y, u.kpc), ("z", z, u.kpc),
-        ("v_x", v_x, u.km / u.s), ("v_y", v_y, u.km / u.s), ("v_z", v_z, u.km / u.s), ("age", stars["age"], u.Gyr),
-        ("initial_mass", stars["initial_mass"], u.Msun), ("star_mass", stars["star_mass"], u.Msun),
-        ("teff", 10.0 ** stars["log_teff"], u.K), ("luminosity", 10.0 ** stars["log_l"], u.Lsun), ("a_v", stars["a_v"], u.mag),
-    ):  # fmt: skip
+        ("ra", ra, u.deg),
+        ("dec", dec, u.deg),
+        ("l", l, u.deg),
+        ("b", b, u.deg),
+        ("distance", distance, u.kpc),
+        ("parallax", 1.0 / distance, u.mas),
+        ("pmra", pmra, u.mas / u.yr),
+        ("pmdec", pmdec, u.mas / u.yr),
+        ("radial_velocity", velocity, u.km / u.s),
+        ("x", x, u.kpc),
+        ("y", y, u.kpc),
+        ("z", z, u.kpc),
+        ("v_x", v_x, u.km / u.s),
+        ("v_y", v_y, u.km / u.s),
+        ("v_z", v_z, u.km / u.s),
+        ("age", stars["age"], u.Gyr),
+        ("initial_mass", stars["initial_mass"], u.Msun),
+        ("star_mass", stars["star_mass"], u.Msun),
+        ("teff", 10.0 ** stars["log_teff"], u.K),
+        ("luminosity", 10.0 ** stars["log_l"], u.Lsun),
+        ("a_v", stars["a_v"], u.mag),
+    ):
         table[name] = values * unit
     table["fe_h"], table["logg"] = stars["fe_h"], stars["logg"]
     table["alpha_fe"] = rng.normal(alpha[:, 0], alpha[:, 1])
@@ -367,6 +406,9 @@ def _observed(l: Floats, b: Floats, distance: Floats, velocity: Floats) -> tuple
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
     scale = KM_S_PER_MAS_YR_KPC * distance
     return (
-        np.degrees(ra) % 360.0, np.degrees(dec), (east * motion).sum(axis=0) / scale, (north * motion).sum(axis=0) / scale,
+        np.degrees(ra) % 360.0,
+        np.degrees(dec),
+        (east * motion).sum(axis=0) / scale,
+        (north * motion).sum(axis=0) / scale,
         (star * motion).sum(axis=0),
-    )  # fmt: skip
+    )

@@ -1,8 +1,8 @@
 """What surveys would measure of true stars: errors, limits, quality flags and missing values.
 
-Each survey takes a table of true stars (``starloom.simulation.milky_way``) and gives the columns of its own catalog, row
-by row. Errors follow the survey's published medians; a value that the survey would not have is missing (NaN, masked).
-The surveys depend on one another only through the star: where Gaia has no source, 2MASS may have one.
+Each survey takes a table of true stars (``starloom.simulation.milky_way``) and gives the columns of its own catalog,
+row by row. Errors follow the survey's published medians; a value that the survey would not have is missing (NaN,
+masked). The surveys depend on one another only through the star: where Gaia has no source, 2MASS may have one.
 """
 
 from __future__ import annotations
@@ -111,14 +111,16 @@ class Gaia:
         """Columns of ``gaia_source``; a star without a source has everything missing, ``source_id`` too.
 
         Besides the astrometry and the magnitudes there are ``l``, ``b`` of the measured position,
-        ``astrometric_excess_noise``, ``ruwe``, ``visibility_periods_used``, and number of observations and flux over error
-        of each band, from which the variability of a star follows.
+        ``astrometric_excess_noise``, ``ruwe``, ``visibility_periods_used``, and number of observations and flux over
+        error of each band, from which the variability of a star follows.
         """
         rng, made = generator(seed), RELEASES[self.release]
         count = len(stars)
         true = {band: _values(stars, f"true_gaia_{band}", "mag") for band in ("g", "bp", "rp")}
         g = true["g"]
-        there = (g > self.limits[0]) & (rng.random(count) < np.interp(g, (self.limits[1] - 0.7, self.limits[1]), (1.0, 0.0)))
+        there = (g > self.limits[0]) & (
+            rng.random(count) < np.interp(g, (self.limits[1] - 0.7, self.limits[1]), (1.0, 0.0))
+        )
         full = there & (rng.random(count) < made.five_parameters(g))
         colors = there & (rng.random(count) < made.colors(g))
         pair = rng.random(count) < self.multiple
@@ -195,8 +197,8 @@ class TwoMass:
     )
 
     def observe(self, stars: QTable, seed: int | np.random.Generator) -> dict[str, Any]:
-        """Columns ``j_m`` ... ``ph_qual``, ``rd_flg``, ``cc_flg``, ``gal_contam``, ``prox``, ``ext_key`` and, for the match
-        with Gaia, ``twomass_angular_distance``. A band fainter than signal-to-noise 3 is missing.
+        """Columns ``j_m`` ... ``ph_qual``, ``rd_flg``, ``cc_flg``, ``gal_contam``, ``prox``, ``ext_key`` and, for the
+        match with Gaia, ``twomass_angular_distance``. A band fainter than signal-to-noise 3 is missing.
         """
         rng = generator(seed)
         count = len(stars)
@@ -244,8 +246,8 @@ class AllWise:
     )
 
     def observe(self, stars: QTable, seed: int | np.random.Generator) -> dict[str, Any]:
-        """Columns ``w1mpro`` to ``w4mpro`` and ``w2sigmpro``; a band below signal-to-noise 2 is missing, where the catalog
-        itself has upper limits. Stars in the plane are missed, as blends.
+        """Columns ``w1mpro`` to ``w4mpro`` and ``w2sigmpro``; a band below signal-to-noise 2 is missing, where the
+        catalog itself has upper limits. Stars in the plane are missed, as blends.
         """
         rng = generator(seed)
         count = len(stars)

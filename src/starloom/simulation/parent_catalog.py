@@ -1,4 +1,5 @@
-"""A catalog to select targets from: bright, fainter and nearby stars of a made Galaxy as Gaia, 2MASS and AllWISE see them.
+"""A catalog to select targets from: bright, fainter and nearby stars of a made Galaxy as Gaia, 2MASS and AllWISE see
+them.
 
 Stars bright in H, stars bright in G and stars nearby are drawn as three layers that do not overlap, each with its own
 share of the rows; ``weight`` says how many stars of the Galaxy a row stands for, so that sums of weights are numbers of
@@ -116,7 +117,9 @@ def _layer(
         share = min(200.0, max(1.0, used / max(len(good), 1)))
         kept.append(stars[good])
         if drawn > 400 * wanted + 100_000:
-            raise ConfigError(f"layer {place} of the parent catalog is nearly empty: {have} of {drawn} stars are new in it")
+            raise ConfigError(
+                f"layer {place} of the parent catalog is nearly empty: {have} of {drawn} stars are new in it"
+            )
     result = vstack(kept, metadata_conflicts="silent")
     population = total / drawn  # each batch estimates the same number: weight times stars
     result["weight"] = Column(np.full(len(result), population / drawn))

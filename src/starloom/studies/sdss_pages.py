@@ -104,12 +104,10 @@ def sky_maps(parent: QTable, selection: Selection, weight: NDArray[np.float64], 
             label = "log10 targets per deg2"
             layers.append(Points(lon[some], lat[some], color=np.log10(density[some]), color_label=label,
                                  color_range=(high - 3.0, high)))  # fmt: skip
-        panels.append(
-            Panel(layers, "Galactic longitude [deg]", "latitude [deg]", name, (180.0, -180.0), (-90.0, 90.0))
-        )
+        panels.append(Panel(layers, "Galactic longitude [deg]", "latitude [deg]", name, (180.0, -180.0), (-90.0, 90.0)))
     caption = (
-        f"Targets per square degree of {len(panels)} cartons, a point a HEALPix pixel (nside {nside}); pale where there are "
-        "none among the rows. Before fields and fibers are chosen."
+        f"Targets per square degree of {len(panels)} cartons, a point a HEALPix pixel (nside {nside}); pale where "
+        "there are none among the rows. Before fields and fibers are chosen."
     )
     return Figure("sky", caption, panels, columns=2, panel_size=(6.4, 3.2))
 
@@ -123,9 +121,13 @@ def overlap_figure(selection: Selection) -> Figure:
     number = used + 1.0
     y, x = np.meshgrid(number, number, indexing="ij")
     some = part > 0
-    layer = Points(x[some], y[some], color=100.0 * part[some], color_label="members shared [%]", color_range=(0.0, 100.0))
+    layer = Points(
+        x[some], y[some], color=100.0 * part[some], color_label="members shared [%]", color_range=(0.0, 100.0)
+    )
     panel = Panel([layer], "carton (number in the table)", "of the members of carton", equal=True, invert_y=True)
-    caption = "Share of the members of one carton (row) that another one (column) has too; nothing where they share none."
+    caption = (
+        "Share of the members of one carton (row) that another one (column) has too; nothing where they share none."
+    )
     return Figure("overlap", caption, [panel], panel_size=(7.0, 6.2))
 
 
@@ -143,7 +145,14 @@ def color_magnitude(parent: QTable, selection: Selection) -> Figure:
     here = {carton.name: row for carton, row in zip(selection.cartons, selection.member, strict=True)}
     back = _some(good)
     panels = []
-    for name in ("mwm_ob_core", "mwm_snc_250pc_boss", "mwm_yso_variable_boss", "mwm_wd_core", "ops_std_boss", "mwm_tessrgb_core"):
+    for name in (
+        "mwm_ob_core",
+        "mwm_snc_250pc_boss",
+        "mwm_yso_variable_boss",
+        "mwm_wd_core",
+        "ops_std_boss",
+        "mwm_tessrgb_core",
+    ):
         if name in here and (mine := good & here[name]).any():
             points = _some(mine)
             panels.append(
@@ -156,8 +165,14 @@ def color_magnitude(parent: QTable, selection: Selection) -> Figure:
                 )
             )  # fmt: skip
     if not panels:
-        panels = [Panel([Points(color[back], absolute[back], role="faint")], "BP - RP [mag]", "absolute G [mag]", invert_y=True)]
-    caption = "Members of some cartons (dark) among the stars of the parent catalog with parallaxes better than 20 % (pale)."
+        panels = [
+            Panel(
+                [Points(color[back], absolute[back], role="faint")], "BP - RP [mag]", "absolute G [mag]", invert_y=True
+            )
+        ]
+    caption = (
+        "Members of some cartons (dark) among the stars of the parent catalog with parallaxes better than 20 % (pale)."
+    )
     return Figure("color_magnitude", caption, panels, columns=3, panel_size=(4.2, 4.0))
 
 
@@ -188,9 +203,7 @@ def nearly_selected(selection: Selection, parent: QTable, name: str) -> QTable |
     found = carton.explain(row).clauses
     values = [", ".join(f"{k} = {'missing' if v is None else f'{v:.4g}' if isinstance(v, float) else v}"
                         for k, v in entry.values.items()) for entry in found]  # fmt: skip
-    return QTable(
-        {"clause": [e.clause for e in found], "verdict": [e.verdict for e in found], "values": values}
-    )
+    return QTable({"clause": [e.clause for e in found], "verdict": [e.verdict for e in found], "values": values})
 
 
 # ------------------------------------------------------------------------------------------------------- configuration

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydantic
 
-from starloom.errors import CatalogError, ConfigError
+from starloom.errors import CatalogError, ConfigError, MissingColumnError
 from starloom.results.record import Bar, InputRecord, Published, Results
 from starloom.studies.inputs import Input, InputSpec, content_sha256
 from starloom.studies.study import Study, StudyConfig
@@ -94,7 +94,9 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
         results.inputs.append(InputRecord("parent", "simulated", origin, len(parent), content_sha256(parent)))
     selection = select(parent, config.plan, workers=1, label="the parent catalog")
     if not selection.member.any():
-        raise CatalogError(f"no row of the parent catalog is in any of {len(selection.cartons)} cartons of {config.plan}")
+        raise CatalogError(
+            f"no row of the parent catalog is in any of {len(selection.cartons)} cartons of {config.plan}"
+        )
     memberships = assign(selection, parent)
     done = Targeting(config, inputs, parent, selection, memberships, combine(memberships))
     for section in SECTIONS:
@@ -142,11 +144,20 @@ def selection_section(results: Results, done: Targeting) -> None:
     results.number("memberships without a cadence", lacking, "rows", meaning="calibration targets, and G of exactly 16")
     table = pages.carton_table(selection, done.weight)
     results.table("cartons", table, "one row a carton that was evaluated")
-    results.table("skipped", pages.skipped_table(selection), "one row a carton that could not be evaluated, with the reason")
+    results.table(
+        "skipped", pages.skipped_table(selection), "one row a carton that could not be evaluated, with the reason"
+    )
     if results.simulated:
         _expected(results, selection, done.weight)
+    if results.simulated and selection.before_thinning:
+        results.warn(
+            f"{', '.join(selection.before_thinning)} keep so many rows a pixel or cube of this table, which samples "
+            "the sky: their numbers of stars on the sky are not the survey's."
+        )
     if selection.assumed:
-        results.warn(f"Columns that the table lacks and that count as missing everywhere: {', '.join(selection.assumed)}.")
+        results.warn(
+            f"Columns that the table lacks and that count as missing everywhere: {', '.join(selection.assumed)}."
+        )
     results.table("targets", done.targets, "one row an object: what its most important carton asks for")
     results.table("overlap", pages.overlap_table(selection), "objects that two cartons share")
 
@@ -165,9 +176,14 @@ def _expected(results: Results, selection: Selection, weight: np.ndarray[Any, np
             continue
         error = float(np.sqrt((here**2).sum()))
         results.number(
-            f"targets of {name} on the sky", float(here.sum()), "stars", low=float(here.sum()) - error,
-            high=float(here.sum()) + error, published=published, meaning="before fields and fibers; sampling error only",
-        )  # fmt: skip
+            f"targets of {name} on the sky",
+            float(here.sum()),
+            "stars",
+            low=float(here.sum()) - error,
+            high=float(here.sum()) + error,
+            published=published,
+            meaning="before fields and fibers; sampling error only",
+        )
 
 
 def map_section(results: Results, done: Targeting) -> None:
@@ -200,9 +216,12 @@ def flags_section(results: Results, done: Targeting) -> None:
         packed = mapping.encode([[label] for label in mapping.labels])
         wrong += sum(found != (label,) for found, label in zip(mapping.decode(packed), mapping.labels, strict=True))
     results.number(
-        "bits that do not come back", wrong, "bits", bar=Bar("<=", 0.0),
-        meaning=f"encoded and decoded in {len(mappings)} mappings of {', '.join(str(len(m)) for m in mappings.values())} bits",
-    )  # fmt: skip
+        "bits that do not come back",
+        wrong,
+        "bits",
+        bar=Bar("<=", 0.0),
+        meaning=f"encoded and decoded in mappings of {', '.join(str(len(m)) for m in mappings.values())} bits",
+    )
     members = generation_members(
         done.inputs["generation_cartons"].table, done.inputs["generations"].table, newest, GENERATION
     )
@@ -220,8 +239,31 @@ def flags_section(results: Results, done: Targeting) -> None:
             "share of them whose carton has a bit", float(known[assigned].mean()) if assigned.any() else np.nan, "",
             bar=Bar(">=", 1.0), meaning="by the name of the first carton, in the newest mapping",
         )  # fmt: skip
+        _real_standards(results, done)
         results.table("configuration", pages.configuration_table(fibers, newest), "fibers of each carton")
         results.figures.append(pages.focal_plane(fibers))
+
+
+def _real_standards(results: Results, done: Targeting) -> None:
+    """Does the carton of BOSS standards pick the stars that were really assigned as such?"""
+    from starloom.sdss.cartons import carton
+    from starloom.sdss.targets import select
+
+    fibers = done.inputs["fibers"].table
+    name = "ops_std_boss"
+    real = np.asarray(fibers["firstcarton"]) == name
+    try:
+        picked = select(fibers, [carton(name, plan="0.5.0")], label="the configuration")[name]
+    except MissingColumnError:
+        return
+    if real.any():
+        results.number(
+            f"real {name} fibers that the carton selects",
+            float(picked[real].mean()),
+            "",
+            meaning=f"{int(picked[real].sum())} of {int(real.sum())}; the configuration has parallaxes of Gaia DR3 and "
+            "the carton was run on DR2, so that stars near its limits in absolute magnitude differ",
+        )
 
 
 # Sections on selection functions and on the epochs of a quasar belong between the flags and the end of this list.
@@ -249,14 +291,16 @@ def mock(config: Config) -> dict[str, QTable]:
     angle, radius = rng.uniform(0.0, 2.0 * np.pi, count), 300.0 * np.sqrt(rng.random(count))
     fibers = QTable(
         {
-            "fiberType": np.where(rng.random(count) < 0.6, "BOSS", "APOGEE"), "assigned": np.ones(count, dtype=np.int64),
-            "xFocal": radius * np.cos(angle), "yFocal": radius * np.sin(angle),
+            "fiberType": np.where(rng.random(count) < 0.6, "BOSS", "APOGEE"),
+            "assigned": np.ones(count, dtype=np.int64),
+            "xFocal": radius * np.cos(angle),
+            "yFocal": radius * np.sin(angle),
             "firstcarton": np.array([cartons[k].name for k in chosen]),
             "program": np.array([cartons[k].program for k in chosen]),
             "category": np.array([cartons[k].category for k in chosen]),
             "catalogid": 4_500_000_000_000_000_000 + rng.integers(10**9, size=count),
         }
-    )  # fmt: skip
+    )
     return {
         "target_bits": QTable(bits),
         "generation_cartons": QTable({"generation_pk": np.full(len(keys), 4), "carton_pk": keys}),
@@ -271,8 +315,9 @@ STUDY = Study(
     name="sdss-targets",
     title="Targets of SDSS DR18",
     arxiv="2301.07688",
-    summary="The cartons of the targeting generation of DR18 as data, run over a parent catalog: who is selected, with which "
-    "cadence and priority, how targets crowd on the sky, how cartons overlap; the target bits and one real configuration.",
+    summary="The cartons of the targeting generation of DR18 as data, run over a parent catalog: who is selected, with "
+    "which cadence and priority, how targets crowd on the sky, how cartons overlap; the target bits and one real "
+    "configuration.",
     citations=(
         "arXiv:2301.07688 Almeida et al., The Eighteenth Data Release of the Sloan Digital Sky Surveys",
         "2016ApJ...823..102C Choi et al., MESA isochrones and stellar tracks (MIST)",
@@ -287,7 +332,9 @@ STUDY = Study(
     inputs=(
         InputSpec("parent", "", "", "the catalog to select targets from", primary=True, optional=True),
         InputSpec("target_bits", "sdssv_targeting", "target_bits", "the bits of all mappings"),
-        InputSpec("generation_cartons", "sdssv_targeting", "targeting_generation_to_carton", "cartons of the generations"),
+        InputSpec(
+            "generation_cartons", "sdssv_targeting", "targeting_generation_to_carton", "cartons of the generations"
+        ),
         InputSpec("generations", "sdssv_targeting", "targeting_generation", "the targeting generations"),
         InputSpec("fibers", "sdssv_targeting", "fibers", "fibers of a real configuration", optional=True),
     ),
