@@ -55,7 +55,7 @@ def section() -> tuple[str, bool]:
     ]
     notes = (
         f"- {len(cartons)} cartons of the Milky Way Mapper on {ROWS:,} rows of {len(parent.colnames)} columns "
-        f"({size / 1e6:.0f} MB): {ours:.2f} CPU s, {ours / half / 10:.2f} times ten times the time of a tenth of the rows; "
+        f"({size / 1e6:.0f} MB): {ours:.2f} CPU s, {ours / half / 10:.2f} times what ten tenths of the rows take; "
         f"memory grew by {grown / 1e6:.0f} MB, the result included.\n"
     )
     return f"## sdss\n\n{table(comparisons)}{notes}", all(c.agrees for c in comparisons)

@@ -193,10 +193,12 @@ def set_bits(flags: Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """
     from starloom.catalog.bit_lists import count_bits, list_bits
 
-    contiguous = np.ascontiguousarray(flags)
-    total = count_bits(contiguous)
+    flat = np.ascontiguousarray(flags).reshape(-1)
+    whole = len(flat) // 8 * 8
+    words = flat[:whole].view(np.uint64)
+    total = count_bits(words, flat[whole:])
     rows, bits = np.empty(total, dtype=np.int64), np.empty(total, dtype=np.int64)
-    list_bits(contiguous, rows, bits)
+    list_bits(flat, words, flags.shape[1], rows, bits)
     return rows, bits
 
 

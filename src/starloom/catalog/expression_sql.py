@@ -115,10 +115,19 @@ def _call(function: str, arguments: list[str], dialect: str) -> str:
     writers: dict[str, Callable[[], str]] = {
         "log10": lambda: f"{'log' if dialect == 'postgresql' else 'log10'}(CASE WHEN {first} > 0 THEN {first} END)",
         "sqrt": lambda: f"sqrt(CASE WHEN {first} >= 0 THEN {first} END)",
-        "pow": lambda: f"power({', '.join(arguments)})",
+        "pow": lambda: _power(*arguments, dialect),
         "ceil": lambda: f"{'ceiling' if dialect == 'tsql' else 'ceil'}({first})",
         "round": lambda: f"round({first}, 0)" if dialect == "tsql" else f"round({first})",
         "substr": lambda: f"substring({', '.join(arguments)})",
         "trim": lambda: f"ltrim(rtrim({first}))" if dialect == "tsql" else f"trim({first})",
     }
     return writers[function]() if function in writers else f"{function}({', '.join(arguments)})"
+
+
+def _power(base: str, exponent: str, dialect: str) -> str:
+    if dialect == "tsql":  # there the result has the type of the base: 10 would give whole numbers
+        base = f"cast({base} AS float)"
+    if base.replace("cast(", "").replace(" AS float)", "").replace(".", "").isdigit():
+        return f"power({base}, {exponent})"
+    # a broken power of a number below zero is an error in some databases, and NULL in SQLite
+    return f"CASE WHEN {base} >= 0 OR {exponent} = floor({exponent}) THEN power({base}, {exponent}) END"

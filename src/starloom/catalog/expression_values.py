@@ -147,7 +147,9 @@ class Block:
     def text(self, node: Node) -> Raw:
         """Values of an expression as text."""
         if isinstance(node, Literal):
-            return Raw(np.array([str(node.value)]))
+            if not isinstance(node.value, str):
+                raise CatalogError(f"a text is compared with {node.value!r}")
+            return Raw(np.array([node.value]))
         if isinstance(node, Name):
             raw = self.raw(node.name)
             if raw.values.dtype.kind == "O":
@@ -237,6 +239,8 @@ def _floats(raw: Raw, name: str) -> Floats:
         numbers = np.where(raw.missing, np.nan, numbers)
     if not numbers.dtype.isnative:
         numbers = numbers.astype(np.float64)
+    if (infinite := np.isinf(numbers)).any():  # no measurement is infinite
+        numbers = np.where(infinite, np.nan, numbers)
     return numbers
 
 
