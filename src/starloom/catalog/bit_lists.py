@@ -32,7 +32,7 @@ def list_bits(
     rows: NDArray[np.int64],
     bits: NDArray[np.int64],
 ) -> None:
-    """Write the row and the bit of everything that is set in flattened rows of ``width`` bytes; lists of right length."""
+    """Write the row and the bit of everything that is set in flattened rows of ``width`` bytes."""
     place = 0
     row = 0
     start = 0  # first byte of the row

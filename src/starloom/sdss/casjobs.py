@@ -14,6 +14,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_#.\-]*")
 PARENT_TABLES = {
     "gaia": ("mos_gaia_dr2_source", "g", "g.source_id = tic.gaia_int"),
     "ruwe": ("mos_gaia_dr2_ruwe", "r", "r.source_id = g.source_id"),
+    "neighbor": ("mos_gaiadr2_tmass_best_neighbour", "nb", "nb.source_id = g.source_id"),
     "twomass": ("mos_twomass_psc", "tm", "tm.designation = tic.twomass_psc"),
     "allwise": ("mos_allwise", "w", "w.designation = tic.allwise"),
 }
@@ -169,17 +170,19 @@ def selection(carton: Carton, *, into: str | None = None, top: int | None = None
         When the carton reads a column of a catalog that is not in :data:`PARENT_TABLES`.
     """
     home = {name: key for key, names in _COLUMN_TABLES.items() for name in names}
-    home["tmag"] = "tic"
+    home |= dict.fromkeys(("tmag", "tic_teff", "tic_logg", "tic_ebv"), "tic") | {"twomass_angular_distance": "neighbor"}
     if absent := [name for name in carton.columns if name not in home]:
         raise ConfigError(f"{carton.label} reads {', '.join(absent)}, which this query cannot take from CAS")
     needed = {home[name] for name in carton.columns} - {"tic"}
-    if "ruwe" in needed:
+    if needed & {"ruwe", "neighbor"}:
         needed.add("gaia")
     joins = "\n".join(
         f"  LEFT JOIN {table} AS {short} ON {on}" for key, (table, short, on) in PARENT_TABLES.items() if key in needed
     )
     short = {key: entry[1] for key, entry in PARENT_TABLES.items()} | {"tic": "tic"}
-    columns = ", ".join(f"{short[home[name]]}.{name}" for name in carton.columns)
+    theirs = {name: f"{name[4:]} AS {name}" for name in ("tic_teff", "tic_logg", "tic_ebv")}
+    theirs["twomass_angular_distance"] = "angular_distance AS twomass_angular_distance"
+    columns = ", ".join(f"{short[home[name]]}.{theirs.get(name, name)}" for name in carton.columns)
     body = (
         f"  SELECT c2t.catalogid, {columns}\n  FROM mos_catalog_to_tic_v8 AS c2t\n"
         f"  JOIN mos_tic_v8 AS tic ON tic.id = c2t.target_id\n{joins}\n  WHERE c2t.best = 1\n"

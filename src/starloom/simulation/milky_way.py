@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from starloom.stellar.photometry import BolometricCorrections
 
 Floats = NDArray[np.float64]
+Numbers = tuple[Floats, NDArray[np.int64], Floats]
+"""Of one component: stars per stretch of its library, its cells from the nearest on, their cumulative number."""
+
 BANDS = (
     "gaia_g",
     "gaia_bp",
@@ -109,11 +112,20 @@ class Galaxy:
         """Expected number of stars of each component brighter than a limit, shape (components,)."""
         return np.array([numbers.sum() for numbers, _, _ in self._numbers(band, limit, distances)])
 
-    def _numbers(
-        self, band: str, limit: float, distances: tuple[float, float]
-    ) -> list[tuple[Floats, NDArray[np.int64], Floats]]:
-        """For each component: stars per stretch of its library, its cells from the nearest on, their cumulative
-        number."""
+    @cached_property
+    def _counted(self) -> dict[tuple[str, float, tuple[float, float]], list[Numbers]]:
+        """What was counted for the last few limits."""
+        return {}
+
+    def _numbers(self, band: str, limit: float, distances: tuple[float, float]) -> list[Numbers]:
+        key = (band, limit, distances)
+        if key not in self._counted:
+            while len(self._counted) > 2:  # each holds an order of all cells
+                self._counted.pop(next(iter(self._counted)))
+            self._counted[key] = self._count(band, limit, distances)
+        return self._counted[key]
+
+    def _count(self, band: str, limit: float, distances: tuple[float, float]) -> list[Numbers]:
         if band not in self.bands:
             raise ConfigError(f"the Galaxy has no band {band!r}; it has: {', '.join(self.bands)}")
         if not 0 < distances[0] < distances[1]:
@@ -191,7 +203,7 @@ class Galaxy:
     def _draw(
         self,
         count: int,
-        numbers: Sequence[tuple[Floats, NDArray[np.int64], Floats]],
+        numbers: Sequence[Numbers],
         totals: Floats,
         rng: np.random.Generator,
     ) -> dict[str, Any]:
