@@ -115,7 +115,7 @@ def _call(function: str, arguments: list[str], dialect: str) -> str:
     writers: dict[str, Callable[[], str]] = {
         "log10": lambda: f"{'log' if dialect == 'postgresql' else 'log10'}(CASE WHEN {first} > 0 THEN {first} END)",
         "sqrt": lambda: f"sqrt(CASE WHEN {first} >= 0 THEN {first} END)",
-        "pow": lambda: _power(*arguments, dialect),
+        "pow": lambda: _power(arguments[0], arguments[1], dialect),
         "ceil": lambda: f"{'ceiling' if dialect == 'tsql' else 'ceil'}({first})",
         "round": lambda: f"round({first}, 0)" if dialect == "tsql" else f"round({first})",
         "substr": lambda: f"substring({', '.join(arguments)})",

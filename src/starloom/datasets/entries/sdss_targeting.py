@@ -65,7 +65,7 @@ SDSSV_TARGETING = Dataset(
         ),
     ),
     license="BSD-3-Clause (SDSS software packages)",
-    citation="arXiv:2301.07688 Almeida et al., The Eighteenth Data Release of the Sloan Digital Sky Surveys",
+    citation="2023ApJS..267...44A Almeida et al., The Eighteenth Data Release of the Sloan Digital Sky Surveys",
     notes="Bits are only ever added: every carton of an earlier mapping keeps its bit in the later ones.",
 )
 
