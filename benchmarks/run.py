@@ -34,6 +34,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_scoring
+    import speed_sdss
     import speed_sky
     import speed_som
     import speed_stars
@@ -42,6 +43,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     return {
         "streams": speed_streams.section,
         "scoring of streams": speed_scoring.section,
+        "sdss": speed_sdss.section,
         "sky": speed_sky.section,
         "stars": speed_stars.section,
         "maps": speed_som.section,

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starloom import catalog, datasets, dynamics, galaxies, spectra, stars, stellar, streams
+    from starloom import catalog, datasets, dynamics, galaxies, sdss, simulation, spectra, stars, stellar, streams
     from starloom.catalog.description import describe
     from starloom.catalog.tables import read_table, write_table
 
@@ -22,6 +22,8 @@ __all__ = [
     "dynamics",
     "galaxies",
     "read_table",
+    "sdss",
+    "simulation",
     "spectra",
     "stars",
     "stellar",

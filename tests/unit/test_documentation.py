@@ -17,6 +17,7 @@ FENCE = re.compile(r"^```(?P<kind>[\w{}-]*)\n(?P<body>.*?)^```$", re.MULTILINE |
 # what each page's snippets read that only a dataset can give
 NEEDED = {
     "datasets.md": [("gd1_gaia_ps1", None), ("streamfinder_dr3", None), ("galstreams_tracks", None)],
+    "sdss_targeting.md": [("sdssv_targeting", "target_bits")],
     "isochrones.md": [("isochrone_grids", "mist"), ("bolometric_corrections", None)],
 }
 

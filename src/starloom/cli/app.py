@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from starloom import errors, progress
-from starloom.cli import predict, som, streams, train
+from starloom.cli import predict, sdss, som, streams, train
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -40,6 +40,7 @@ app.add_typer(streams.app, name="streams")
 app.add_typer(predict.app, name="predict")
 app.add_typer(train.app, name="train")
 app.add_typer(som.app, name="som")
+app.add_typer(sdss.app, name="sdss")
 
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A study; see `starloom studies`.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; see `starloom data list`.")]

@@ -6,13 +6,14 @@ import difflib
 from pathlib import PurePath
 
 from starloom.datasets.dataset import DataFile, Dataset
-from starloom.datasets.entries import galaxies, isochrones, star_spectra, streams
+from starloom.datasets.entries import galaxies, isochrones, sdss_targeting, star_spectra, streams
 from starloom.errors import DatasetError
 
 _SUBJECTS = (
     galaxies,
     isochrones,
     star_spectra,
+    sdss_targeting,
     streams,
 )
 _registered: dict[str, Dataset] = {dataset.name: dataset for subject in _SUBJECTS for dataset in subject.DATASETS}

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class InputSpec:
     """A table that a study reads: ``file`` of ``dataset``; an empty ``dataset``: only a user's own table will do.
 
-    ``primary`` marks the one a user's own table stands in for; a run goes on without an ``optional`` one.
+    ``primary`` marks the one a user's own table stands in for; a run goes on without an ``optional`` one. An optional
+    input without a dataset is only ever a user's own: without it the study makes what it needs, and records it as
+    simulated.
     """
 
     name: str
@@ -126,7 +128,7 @@ def _real(study: Study, given: Mapping[str, Input] | None = None) -> Inputs:
 
     entries, warnings = dict(given or {}), []
     for spec in study.inputs:
-        if spec.name in entries:
+        if spec.name in entries or not spec.dataset:
             continue
         try:
             if not spec.dataset:

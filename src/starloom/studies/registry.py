@@ -18,6 +18,7 @@ STUDIES = {
     "stream-mock": "starloom.studies.stream_mock",
     "star-foundation": "starloom.studies.star_foundation",
     "redshift-som": "starloom.studies.redshift_som",
+    "sdss-targets": "starloom.studies.sdss_targets",
 }
 
 

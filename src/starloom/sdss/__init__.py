@@ -1,0 +1,1 @@
+"""SDSS-V: what its cartons select and why, target flags, target tables, where its files are."""

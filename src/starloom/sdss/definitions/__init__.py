@@ -1,0 +1,1 @@
+"""The cartons as data: one file a mapper, and the columns they read."""
