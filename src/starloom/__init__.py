@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starloom import catalog, datasets, dynamics, stellar, streams
+    from starloom import catalog, datasets, dynamics, selection, spectra, stellar, streams
     from starloom.catalog.description import describe
     from starloom.catalog.tables import read_table, write_table
 
@@ -21,6 +21,8 @@ __all__ = [
     "describe",
     "dynamics",
     "read_table",
+    "selection",
+    "spectra",
     "stellar",
     "streams",
     "write_table",
