@@ -193,11 +193,11 @@ class FittedSelection:
         """From counts (stages + 1, bins): the parent's, and those of each stage."""
         a, b = np.empty((2, len(setting.stages), counts.shape[1]))
         spreads: list[Spreads] = []
-        levels = _levels(setting.shape, setting.nside)
+        levels, shifts = _levels(setting.shape, setting.nside)
         for stage in range(len(setting.stages)):
             n, k = counts[stage], counts[stage + 1]
             if setting.shrinkage:
-                shrunk = shrink(k, n, levels)
+                shrunk = shrink(k, n, levels, shifts)
                 a[stage], b[stage] = shrunk.a, shrunk.b
                 spreads.append(tuple((s.concentration, s.bend) for s in shrunk.spreads))
             else:
@@ -380,18 +380,26 @@ class FittedSelection:
         return cls(setting, counts, a, b, spreads, report)
 
 
-def _levels(shape: tuple[int, int, int], nside: int) -> list[NDArray[np.int64]]:
-    """Groups of bins from coarse to fine: each magnitude; each magnitude and color; then finer and finer sky."""
+def _levels(
+    shape: tuple[int, int, int], nside: int
+) -> tuple[list[NDArray[np.int64]], dict[int, list[NDArray[np.int64]]]]:
+    """Groups of bins from coarse to fine: each magnitude; each magnitude and color; then finer and finer sky.
+
+    Before the sky, what each pixel (of growing order) does to all magnitudes and colors alike.
+    """
     sky, bright, red = shape
     pixel, magnitude, color = np.unravel_index(np.arange(sky * bright * red), shape)
     levels: list[NDArray[np.int64]] = [magnitude]
     if red > 1:
         levels.append(magnitude * red + color)
-    order = int(np.log2(nside)) if nside else 0
-    for depth in range(order if nside else 0):
+    if not nside:
+        return levels, {}
+    order = int(np.log2(nside))
+    shifts = {len(levels): [pixel >> (2 * (order - depth)) for depth in range(order + 1)]}
+    for depth in range(order):
         larger = pixel >> (2 * (order - depth))
         levels.append((larger * bright + magnitude) * red + color)
-    return levels
+    return levels, shifts
 
 
 def _cells(setting: EmpiricalSelection, table: QTable) -> tuple[NDArray[np.int64], NDArray[np.str_]]:

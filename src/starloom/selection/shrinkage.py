@@ -4,11 +4,12 @@ In each level of a hierarchy (all the sky, HEALPix pixels of growing order) the 
 distribution about the fraction of the larger cell that holds it; how narrow that Beta is, its concentration, is what
 predicts the counts of the cells best when each one's prior is made without its own counts (an empirical Bayes
 estimate by leaving one out; for the Beta-binomial see 1996 Carlin & Louis, Bayes and Empirical Bayes Methods, ch. 3).
+What a piece of the sky does to all magnitudes and colors alike is taken out before, as a shift of the log odds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,13 +90,51 @@ def best_spread(k: Floats, n: Floats, mean: Floats, known: Floats) -> Spread:
     return Spread(float(np.exp(np.clip(best.x[0], *LIMITS))), float(np.clip(best.x[1], 0.0, 1.0)))
 
 
-def shrink(k: Floats, n: Floats, levels: Sequence[NDArray[np.int64]]) -> Shrunk:
+def _shifted(k: Floats, n: Floats, mean: Floats, known: Floats, group: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Move the odds of all cells of a group together, by what the others of the group say of each one.
+
+    The shift of the log odds is one Newton step of a logistic fit from 0, drawn to 0 by a normal prior whose width
+    predicts the counts best.
+    """
+    from scipy.optimize import minimize_scalar
+
+    expected, size = n * mean, int(group.max()) + 1
+    weight = known * mean * (1.0 - mean) * n / (known + n)  # fewer where the expected fraction itself is uncertain
+    excess = (k - expected) * known / (known + n)
+    others = [np.bincount(group, part, size)[group] - part for part in (excess, weight)]
+    odds = np.log(mean / (1.0 - mean))
+    seen = n > 0
+
+    def moved(log_stiffness: float) -> Floats:
+        shift = others[0] / (others[1] + np.exp(log_stiffness))
+        return _inside(1.0 / (1.0 + np.exp(-(odds + np.clip(shift, -4.0, 4.0)))))
+
+    def lost(log_stiffness: float) -> float:
+        new = moved(log_stiffness)[seen]
+        return -float((k[seen] * np.log(new) + (n - k)[seen] * np.log1p(-new)).sum())
+
+    found = minimize_scalar(lost, bounds=(-3.0, 12.0), method="bounded", options={"xatol": 0.1})
+    if not found.fun < lost(20.0):
+        return mean, known
+    new = moved(float(found.x))
+    unknown = new * (1.0 - new) / (others[1] + np.exp(found.x))
+    return new, np.asarray(1.0 / (1.0 / known + unknown))
+
+
+def shrink(
+    k: Floats,
+    n: Floats,
+    levels: Sequence[NDArray[np.int64]],
+    shifts: Mapping[int, Sequence[NDArray[np.int64]]] | None = None,
+) -> Shrunk:
     """Beta posteriors of cells in a hierarchy.
 
     Parameters
     ----------
     k, n : (m,) successes and trials of the cells.
     levels : from the coarsest: for each, the (m,) number of the group that holds each cell. A cell is the last level.
+    shifts : groups, from the coarsest, whose cells go up and down together (all magnitudes of one piece of sky): taken
+        out after so many levels.
 
     Raises
     ------
@@ -109,7 +148,10 @@ def shrink(k: Floats, n: Floats, levels: Sequence[NDArray[np.int64]]) -> Shrunk:
     known = total_n - n + 1.0
     mean = (total_k - k + 0.5) / known
     spreads = []
-    for group in levels:
+    seen = bool((n > 0).any())
+    for depth, group in enumerate(levels):
+        for together in (shifts or {}).get(depth, ()) if seen else ():
+            mean, known = _shifted(k, n, _inside(mean), known, together)
         size = int(group.max()) + 1 if len(group) else 0
         weight = np.where(n > 0, 1.0, 1e-9)
         counted = np.bincount(group, weight, size)
@@ -124,6 +166,9 @@ def shrink(k: Floats, n: Floats, levels: Sequence[NDArray[np.int64]]) -> Shrunk:
         s = spread.at(mean, known)
         known = group_n[group] - n + s
         mean = _inside((group_k[group] - k + s * mean) / known)
+    for together in (shifts or {}).get(len(levels), ()) if seen else ():
+        mean, known = _shifted(k, n, mean, known, together)
+    mean = _inside(mean)
     spread = best_spread(k, n, mean, known)
     spreads.append(spread)
     s = spread.at(mean, known)
