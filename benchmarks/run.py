@@ -35,12 +35,14 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_scoring
     import speed_sky
+    import speed_spectra
     import speed_streams
 
     return {
         "streams": speed_streams.section,
         "scoring of streams": speed_scoring.section,
         "sky": speed_sky.section,
+        "spectra and selection": speed_spectra.section,
     }
 
 

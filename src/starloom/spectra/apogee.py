@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import CatalogError
-from starloom.spectra.fits_files import column, columns_of, floats, header_of, integers, open_fits, table_of
+from starloom.spectra.fits_files import Tables, column, columns_of, floats, header_of, integers, open_fits
 from starloom.spectra.sdss import BAD_BITS as OPTICAL_BAD_BITS
 from starloom.spectra.sdss import exact_integer
 from starloom.spectra.spectrum import FLUX_UNIT, Floats, LogGrid, Spectrum, SpectrumFile, require_spectra
@@ -115,7 +115,7 @@ def read_apstar(path: str | Path) -> SpectrumFile:
             for k, name in ((4, "sky"), (6, "telluric"))
             if len(file) > k and file[k].data is not None and np.shape(np.atleast_2d(file[k].data)) == flux.shape
         }
-        tables = {"visits": table_of(file[9])} if len(file) > 9 and columns_of(file[9]) else {}
+        tables = Tables({"visits": file[9]} if len(file) > 9 and columns_of(file[9]) else {})
     visits = int(header.get("NVISITS", max(len(flux) - 2, 1)))
     ids = _star_ids(header)
     star = {
@@ -240,7 +240,7 @@ def read_aspcapstar(path: str | Path) -> SpectrumFile:
         if len(file) > 3 and file[3].data is not None and np.shape(np.atleast_2d(file[3].data)) == flux.shape:
             columns["model"] = floats(np.atleast_2d(file[3].data)[0])
         labels = next((part for part in file[4:] if columns_of(part)), None)
-        tables = {} if labels is None else {"labels": table_of(labels)}
+        tables = Tables({} if labels is None else {"labels": labels})
     ids = _star_ids(header)
     spectrum = Spectrum(
         wavelength=_log_wavelength(grid),

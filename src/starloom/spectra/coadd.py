@@ -28,7 +28,7 @@ class Coadd:
     scale : (n,) factor by which each spectrum was multiplied before the sum.
     flux, ivar : (n, pixels) the scaled spectra on the common grid; ivar 0 where a spectrum has nothing.
     used : (n,) whether a spectrum had any usable pixel.
-    error_ratio : median over the pixels of the scatter error over the stated error; 1 when the stated errors hold.
+    error_ratio : scatter of the spectra about the coadd over their stated errors; 1 when the stated errors hold.
     """
 
     spectrum: Spectrum
@@ -150,6 +150,8 @@ def coadd(
     ConfigError
         For fewer than two spectra or an unknown setting.
     """
+    from scipy.special import chdtri
+
     if len(spectra) < 2:
         raise ConfigError(f"a coadd needs two spectra or more, got {len(spectra)}")
     if scale not in ("none", "median"):
@@ -197,7 +199,9 @@ def coadd(
         meta={"spectra": int(used.sum()), "scale": scale},
     )
     busy = count >= max(2, int(used.sum()) // 2)
-    error_ratio = float(np.nanmedian(ratio[busy])) if np.isfinite(ratio[busy]).any() else float("nan")
+    # the median over the pixels against the median that chi2 has for as many spectra: outliers do not count
+    expected = chdtri(freedom, 0.5)
+    error_ratio = float(np.sqrt(np.median((chi2 / expected)[busy]))) if busy.any() else float("nan")
     return Coadd(spectrum, factors, flux, ivar, used, error_ratio)
 
 

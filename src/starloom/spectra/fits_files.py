@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,35 @@ def column(part: Any, name: str, what: str = "") -> Any:
         label = part.name or "without a name"
         raise CatalogError(f"the extension {label} has no column {name!r}{what and ' for ' + what}; it has: {have}")
     return part.data[known[name.lower()]]
+
+
+class Tables(Mapping[str, "QTable"]):
+    """The tables of a file, each made when it is first asked for: most readers want the spectrum alone."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        for part in parts.values():
+            part.data  # noqa: B018 - read before the file is closed
+        self._parts = dict(parts)
+        self._made: dict[str, QTable] = {}
+
+    def __getitem__(self, name: str) -> QTable:
+        if name not in self._made:
+            self._made[name] = table_of(self._parts[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
+def first_row(part: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Values of the first row of a table in some columns (small letters), those that it has."""
+    if part is None or part.data is None or len(part.data) == 0:
+        return {}
+    known = columns_of(part)
+    return {name: part.data[known[name]][0] for name in names if name in known}
 
 
 def table_of(part: Any) -> QTable:

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from starloom.errors import CatalogError
-from starloom.spectra.fits_files import column, columns_of, floats, header_of, integers, open_fits, table_of
+from starloom.spectra.fits_files import (
+    Tables,
+    column,
+    columns_of,
+    first_row,
+    floats,
+    header_of,
+    integers,
+    open_fits,
+)
 from starloom.spectra.spectrum import FLUX_UNIT, LogGrid, Spectrum, SpectrumFile, require_spectra
-
-if TYPE_CHECKING:
-    from astropy.table import QTable
 
 PIXEL_BITS: Mapping[str, int] = {
     **{name: bit for bit, name in enumerate((
@@ -88,15 +94,17 @@ def read_spec(path: str | Path, *, exposures: bool = True) -> SpectrumFile:
             have = ", ".join(parts) or "none"
             raise CatalogError(f"{path} has no extension with flux, loglam and ivar (extensions: {have})")
         notes: list[str] = []
-        tables = {}
+        found: dict[str, Any] = {}
         for name, known in (("object", _OBJECT), ("lines", _LINES)):
             part = next((parts[key] for key in known if key in parts and columns_of(parts[key])), None)
             if part is None:
-                notes.append(f"no extension {' or '.join(known).upper()}: the table {name!r} is missing")
+                notes.append(f"no extension {' or '.join(one.upper() for one in known)}: the table {name!r} is missing")
             else:
-                tables[name] = table_of(part)
-        ids = identifiers(header, tables.get("object"))
-        meta = _meta(header, tables.get("object")) | ids
+                found[name] = part
+        row = first_row(found.get("object"), (*_IDS, *_OBJECT_META))
+        tables = Tables(found)
+        ids = identifiers(header, row)
+        meta = _meta(header, row) | ids
         start = header.get("COEFF0"), header.get("COEFF1")
         spectra = [_spectrum(coadd, "coadd", meta, start)]
         if exposures:
@@ -138,8 +146,8 @@ def _spectrum(part: Any, name: str, meta: Mapping[str, Any], start: tuple[Any, A
     )
 
 
-def identifiers(header: Mapping[str, Any], row: QTable | None) -> dict[str, int | str]:
-    """Identifiers in a header and an object's row, integers as Python integers with all their digits.
+def identifiers(header: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, int | str]:
+    """Identifiers in a header and an object's row (names in small letters), integers with all their digits.
 
     Raises
     ------
@@ -147,13 +155,8 @@ def identifiers(header: Mapping[str, Any], row: QTable | None) -> dict[str, int 
         When an identifier is stored as a float that cannot hold its digits.
     """
     found: dict[str, int | str] = {}
-    names = {} if row is None or len(row) == 0 else {name.lower(): name for name in row.colnames}
     for key in _IDS:
-        value: Any = None
-        if key in names:
-            value = row[names[key]][0]  # type: ignore[index]
-        if value is None or np.ma.is_masked(value):
-            value = header.get(key.upper())
+        value = row.get(key, header.get(key.upper()))
         if value is not None:
             found[key] = exact_integer(value, key)
     return found
@@ -186,18 +189,15 @@ def exact_integer(value: Any, name: str) -> int | str:
     return int(value)
 
 
-def _meta(header: Mapping[str, Any], row: QTable | None) -> dict[str, Any]:
+def _meta(header: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     meta: dict[str, Any] = {
         key: header[key.upper()] for key in ("run2d", "vers2d", "telescop") if key.upper() in header
     }
-    if row is not None and len(row):
-        names = {name.lower(): name for name in row.colnames}
-        for key, ours in _OBJECT_META.items():
-            if key in names and ours not in meta:
-                value = row[names[key]][0]
-                value = getattr(value, "value", value)
-                meta[ours] = value.item() if hasattr(value, "item") else value
-    elif "PLUG_RA" in header:
+    for key, ours in _OBJECT_META.items():
+        if key in row and ours not in meta:
+            value = row[key]
+            meta[ours] = value.item() if hasattr(value, "item") else value
+    if not row and "PLUG_RA" in header:
         meta |= {"ra": header["PLUG_RA"], "dec": header.get("PLUG_DEC")}
     return meta
 

@@ -202,8 +202,8 @@ def add_selection(
         Figure(
             "selection_by_magnitude",
             "Share of a made parent catalog that is observed, by H, in the two color bins with the largest shares in "
-            "the pixel of the sky with most stars: measured with 68 % bands, and the truth (dashed). Thin bins are drawn "
-            "to their neighbors, so bands stay narrow where a bin holds a few stars.",
+            "the pixel of the sky with most stars: measured with 68 % bands, and the truth (dashed). Thin bins are "
+            "drawn to their neighbors, so bands stay narrow where a bin holds a few stars.",
             tops, columns=3, panel_size=(4.2, 3.4),
         ),
         Figure(
@@ -238,7 +238,7 @@ def _magnitude_panel(carton: MockCarton, fitted: FittedSelection, true: Floats, 
         layers += [
             Band(middle, low[pixel, :, color], high[pixel, :, color]),
             Line(middle, mean[pixel, :, color], f"J - Ks {text}"),
-            Line(middle, truth[pixel, :, color], "", role="reference"),
+            Line(middle, truth[pixel, :, color], "truth", role="reference"),
         ]
     return Panel(layers, "H [mag]", "share observed", carton.name, y_range=(0.0, None))  # type: ignore[arg-type]
 

@@ -36,7 +36,7 @@ def test_a_lite_file_and_one_without_the_object(write_spec):
     found = read_spectra(write_spec(parts=()))
     assert found.names == ["coadd"]
     assert len(found.notes) == 2
-    assert found.tables == {}
+    assert dict(found.tables) == {}
     assert "SPALL" in found.notes[0]
 
 
@@ -109,7 +109,7 @@ def test_aspcapstar(write_aspcapstar):
 
 def test_aspcapstar_without_labels(write_aspcapstar):
     found = apogee.read_aspcapstar(write_aspcapstar(labels=False))
-    assert found.tables == {}
+    assert dict(found.tables) == {}
     assert found.notes == ("no table of labels in this file",)
 
 
