@@ -66,7 +66,7 @@ def _readers() -> list[Comparison]:
                 unit="",
                 work=len(paths),
                 work_unit="files",
-                note="Starloom reads all visits, exposures, masks, sky and identifiers as well; specutils one spectrum.",
+                note="Starloom reads all visits, exposures, masks, sky and ids as well; specutils one spectrum.",
             )
         )
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.errors import ConfigError
 from starloom.results.figures import Band, Figure, Line, Panel, Points
 from starloom.results.record import Bar, InputRecord, Results
 from starloom.seeds import generator
@@ -36,6 +37,8 @@ CONTINUUM_5100 = (5085.0, 5125.0)
 OIII_LINE = (4990.0, 5026.0)
 OIII_SIDES = ((4978.0, 4990.0), (5026.0, 5040.0))
 QUIET = (6000.0, 7000.0)  # observed: pixels where S/N is followed
+EPOCHS_FILE = ("sdss_spectra", "sdss_spectra.parquet")
+EPOCHS_CITATION = "2015ApJS..216....4S Shen et al. 2015, The SDSS Reverberation Mapping Project: Technical Overview"
 GROWTH = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -167,6 +170,8 @@ def add_selection(
             EmpiricalSelection(setting.magnitude, setting.color, setting.nside, STAGES, False), fitted.counts
         )
         used = (fitted.counts[0] > 0) & (counted >= LEAST_TRUTH)
+        if not used.any():
+            raise ConfigError(f"{stars} stars and {truth} for the truth leave no bin to judge; take more of both")
         held = []
         for number, stage in enumerate(STAGES):
             mean, low, high = fitted.interval(stage, LEVEL)
@@ -311,26 +316,26 @@ def add_epochs(
     Parameters
     ----------
     results : gets numbers, the tables ``epochs`` and ``quasar_coadd``, and three figures.
-    source : the path of a table of spectra as rows, such a table, a list of spec files, or of spectra; by default the
-        dataset ``sdss_spectra``, and where that cannot be had nothing is added but a warning.
+    source : the path of a table of spectra as rows, such a table, a list of spec files, or of spectra; by default
+        ``sdss_spectra/sdss_spectra.parquet`` in a data folder, and where that is not nothing is added but a warning.
     group : value of the column ``group`` of the rows that belong to the quasar, where there is that column.
     simulated : whether these spectra are made ones.
     seed : of the random orders in which epochs are added.
     """
-    from starloom.errors import DatasetError, OutputError
+    from starloom.files import sha256
     from starloom.spectra.coadd import coadd
 
     origin, digest, license_ = "spectra given to the study", "", ""
     if source is None:
-        from starloom.datasets.access import locate
-
-        try:
-            located = locate("sdss_spectra", "spectra")
-        except (DatasetError, OutputError) as error:
-            results.warn(f"the epochs of a quasar cannot be had here: {error}")
+        source = _kept_epochs()
+        if source is None:
+            results.warn(
+                f"the epochs of a quasar cannot be had here: put {'/'.join(EPOCHS_FILE)} into a folder of STARLOOM_DATA"
+            )
             return
-        source, origin, digest, license_ = located.path, located.origin, located.sha256, located.license
-        results.citations.append(located.citation)
+        origin, license_ = f"{'/'.join(EPOCHS_FILE)} in a data folder", "SDSS data, public with acknowledgement"
+        digest = sha256(source)
+        results.citations.append(EPOCHS_CITATION)
     epochs = sorted(_epochs(source, group), key=_mjd)
     results.inputs.append(
         InputRecord("quasar epochs", "simulated" if simulated else "real", origin, len(epochs), digest, license_)
@@ -348,6 +353,14 @@ def add_epochs(
         meaning=f"S/N from the noise of the pixels at {QUIET[0]:g} to {QUIET[1]:g} A; 0.5 for independent noise",
     )  # fmt: skip
     results.figures += _epoch_figures(epochs, together, light, growth, redshift)
+
+
+def _kept_epochs() -> Path | None:
+    """The table of real epochs, in a data folder; no address serves it, so it is no dataset of the registry."""
+    from starloom.datasets.places import data_folders
+
+    places = [Path(folder).joinpath(*EPOCHS_FILE) for folder in data_folders()]
+    return next((path for path in places if path.is_file()), None)
 
 
 def _mjd(spectrum: Spectrum) -> float:

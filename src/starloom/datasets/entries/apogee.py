@@ -1,4 +1,4 @@
-"""APOGEE: which share of the stars of each field and cohort was observed; and example spectra of SDSS."""
+"""APOGEE: which share of the stars of each field and cohort was observed."""
 
 from __future__ import annotations
 
@@ -37,21 +37,4 @@ APOGEE_SAMPLING_FRACTIONS = Dataset(
     notes="The release of APOGEE behind the table is not stated in the file. fracAK: share with a measured A_K.",
 )
 
-SDSS_SPECTRA = Dataset(
-    name="sdss_spectra",
-    title="Real SDSS, BOSS and eBOSS spectra, among them 78 epochs of one quasar (SDSS-RM 017)",
-    papers=(9,),
-    files=(
-        DataFile(
-            name="spectra",
-            file_name="sdss_spectra.parquet",
-            meaning="83 spectra as rows: flux, ivar, masks as lists; MJD, redshift, class of the pipeline",
-            units={"ra": "deg", "dec": "deg"},
-        ),
-    ),
-    license="SDSS data, public with acknowledgement (as SDSS states it)",
-    citation="2015ApJS..216....4S Shen et al. 2015, The SDSS Reverberation Mapping Project: Technical Overview",
-    notes="No address is pinned: put the file into a data folder. Rows hold lists of different lengths.",
-)
-
-DATASETS = (APOGEE_SAMPLING_FRACTIONS, SDSS_SPECTRA)
+DATASETS = (APOGEE_SAMPLING_FRACTIONS,)
