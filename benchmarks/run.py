@@ -37,6 +37,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_sdss
     import speed_sky
     import speed_som
+    import speed_spectra
     import speed_stars
     import speed_streams
 
@@ -47,6 +48,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "sky": speed_sky.section,
         "stars": speed_stars.section,
         "maps": speed_som.section,
+        "spectra and selection": speed_spectra.section,
     }
 
 

@@ -9,7 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starloom import catalog, datasets, dynamics, galaxies, sdss, simulation, spectra, stars, stellar, streams
+    from starloom import (
+        catalog,
+        datasets,
+        dynamics,
+        galaxies,
+        sdss,
+        selection,
+        simulation,
+        spectra,
+        stars,
+        stellar,
+        streams,
+    )
     from starloom.catalog.description import describe
     from starloom.catalog.tables import read_table, write_table
 
@@ -23,6 +35,7 @@ __all__ = [
     "galaxies",
     "read_table",
     "sdss",
+    "selection",
     "simulation",
     "spectra",
     "stars",

@@ -114,7 +114,7 @@ def first_of_each(group: NDArray[np.int64], order: NDArray[np.float64], keep: in
 
 
 def voxels(
-    l: NDArray[np.float64],  # noqa: E741 - Galactic longitude
+    l: NDArray[np.float64],
     b: NDArray[np.float64],
     parallax: NDArray[np.float64],
     beside: NDArray[np.bool_],

@@ -20,7 +20,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 class Dust(Protocol):
     """Anything that gives the reddening E(B-V) in mag to places at l, b (deg) and distance (kpc), shapes alike."""
 
-    def ebv(self, l: ArrayLike, b: ArrayLike, distance: ArrayLike) -> NDArray[np.float64]:  # noqa: E741
+    def ebv(self, l: ArrayLike, b: ArrayLike, distance: ArrayLike) -> NDArray[np.float64]:
         """The reddening."""
 
 
@@ -50,7 +50,7 @@ class DustDisk:
         if not (self.local >= 0 and self.scale_length > 0 and self.scale_height > 0):
             raise ConfigError("a disk of dust needs a reddening per kpc of at least 0 and scales above 0")
 
-    def ebv(self, l: ArrayLike, b: ArrayLike, distance: ArrayLike) -> NDArray[np.float64]:  # noqa: E741
+    def ebv(self, l: ArrayLike, b: ArrayLike, distance: ArrayLike) -> NDArray[np.float64]:
         """Reddening E(B-V) in mag; arguments broadcast.
 
         Gauss-Legendre quadrature, split where a line crosses the plane.

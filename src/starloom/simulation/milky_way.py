@@ -235,7 +235,7 @@ class Galaxy:
         ]
         pixel, step = np.divmod(cell, len(self.cells.distance))
         distance = self.cells.place_in(step, rng)
-        l, b = _in_pixel(self.nside, pixel, rng)  # noqa: E741
+        l, b = _in_pixel(self.nside, pixel, rng)
         share = rng.random(count)[:, None]
         after = point + 1
 
@@ -293,7 +293,7 @@ def _cells(galaxy: Galaxy) -> Cells:
     pixels = 12 * galaxy.nside**2
     volume = 4.0 * np.pi / pixels / 3.0 * np.diff(edges**3) * 1e9
     lon, lat = HEALPix(galaxy.nside, order="nested").healpix_to_lonlat(np.arange(pixels))
-    l, b = lon.to_value(u.deg)[:, None], lat.to_value(u.deg)[:, None]  # noqa: E741
+    l, b = lon.to_value(u.deg)[:, None], lat.to_value(u.deg)[:, None]
     x, y, z = positions(galaxy.frame, l, b, distance[None, :])
     sun = [np.array(value) for value in (-galaxy.frame.r0, 0.0, galaxy.frame.z_sun)]
     densities = []
@@ -313,7 +313,7 @@ def _cells(galaxy: Galaxy) -> Cells:
     return Cells(edges, distance, 5.0 * np.log10(distance * 100.0), volume, a_v, tuple(densities))
 
 
-def _a_v(dust: Dust | None, l: Floats, b: Floats, distance: Floats) -> Floats:  # noqa: E741
+def _a_v(dust: Dust | None, l: Floats, b: Floats, distance: Floats) -> Floats:
     shape = np.broadcast_shapes(l.shape, b.shape, distance.shape)
     return np.zeros(shape) if dust is None else A_V_PER_EBV * np.broadcast_to(dust.ebv(l, b, distance), shape)
 
@@ -327,7 +327,7 @@ def _in_pixel(nside: int, pixel: NDArray[np.int64], rng: np.random.Generator) ->
     return np.asarray(lon.to_value(u.deg)), np.asarray(lat.to_value(u.deg))
 
 
-def positions(frame: GalacticFrame, l: Floats, b: Floats, distance: Floats) -> tuple[Floats, Floats, Floats]:  # noqa: E741
+def positions(frame: GalacticFrame, l: Floats, b: Floats, distance: Floats) -> tuple[Floats, Floats, Floats]:
     """Galactocentric coordinates in kpc (Sun at x = -R0) of places at l, b in deg and distance in kpc.
 
     The tilt of z_sun / R0 (0.15 deg) between the plane of b = 0 and the mid-plane is left out.
@@ -350,7 +350,7 @@ def _table(galaxy: Galaxy, stars: dict[str, Any], weight: float, limit: str, rng
     from astropy.table import QTable
 
     count = len(stars["l"])
-    l, b, distance = stars["l"], stars["b"], stars["distance"]  # noqa: E741
+    l, b, distance = stars["l"], stars["b"], stars["distance"]
     x, y, z = positions(galaxy.frame, l, b, distance)
     parts = galaxy.components
     which = stars["component"]
@@ -404,7 +404,7 @@ def _table(galaxy: Galaxy, stars: dict[str, Any], weight: float, limit: str, rng
     return table
 
 
-def _observed(l: Floats, b: Floats, distance: Floats, velocity: Floats) -> tuple[Floats, ...]:  # noqa: E741
+def _observed(l: Floats, b: Floats, distance: Floats, velocity: Floats) -> tuple[Floats, ...]:
     """Equatorial coordinates (deg), proper motions (mas/yr) and radial velocity (km/s) of a Galactic motion (3, n)."""
     from astropy.coordinates import ICRS, Galactic, SkyCoord
 

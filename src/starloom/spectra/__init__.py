@@ -1,1 +1,1 @@
-"""Spectra of surveys: what they are made of, and how to go from one form to another."""
+"""Spectra as surveys give them: files of SDSS and APOGEE, masks and errors, coadds, Gaia XP spectra and their bases."""

@@ -85,7 +85,7 @@ def sky_maps(parent: QTable, selection: Selection, weight: NDArray[np.float64], 
     from starloom.catalog.schema import plain
 
     sky = HEALPix(nside, order="nested")
-    l, b = plain(parent, "l", "deg"), plain(parent, "b", "deg")  # noqa: E741
+    l, b = plain(parent, "l", "deg"), plain(parent, "b", "deg")
     known = np.isfinite(l) & np.isfinite(b)
     pixel = np.full(len(l), -1, dtype=np.int64)
     pixel[known] = sky.lonlat_to_healpix(l[known] * u.deg, b[known] * u.deg)

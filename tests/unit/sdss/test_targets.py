@@ -190,7 +190,7 @@ def test_thinning_keeps_the_best_and_counts_the_others():
     assert first_of_each(group, order, 1).tolist() == [False, True, True, False]
     rng = np.random.default_rng(3)
     count = 4000
-    l, b, parallax = rng.uniform(0, 360, count), rng.uniform(-2, 2, count), np.full(count, 2.0)  # noqa: E741
+    l, b, parallax = rng.uniform(0, 360, count), rng.uniform(-2, 2, count), np.full(count, 2.0)
     beside = rng.random(count) < 0.1
     kept = voxels(l, b, parallax, beside, keep=10.0)
     assert not kept[beside].any()

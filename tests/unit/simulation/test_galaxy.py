@@ -22,7 +22,7 @@ from starloom.simulation.stellar_library import normal_nodes
 @pytest.mark.parametrize(
     ("l", "b", "distance"), [(0, 0, 8), (30, 2, 12), (200, -3, 5), (120, 45, 3), (0, -90, 1), (75, -0.1, 9)]
 )
-def test_dust_is_the_integral_of_its_density(l, b, distance):  # noqa: E741
+def test_dust_is_the_integral_of_its_density(l, b, distance):
     dust, frame = DustDisk(), GalacticFrame()
 
     def density(r):

@@ -1,0 +1,1 @@
+"""What a survey could see: footprints, fractions measured or tabulated, and effective volumes."""
