@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from starloom.cli.spectrum import spectrum
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-app = typer.Typer(no_args_is_help=True, help="SDSS: target flags, cartons.")
+app = typer.Typer(no_args_is_help=True, help="SDSS: target flags, cartons, spectra.")
+app.command("spectrum")(spectrum)
 
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write the table: .parquet, .fits, .csv ...")

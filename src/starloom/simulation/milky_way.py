@@ -19,8 +19,8 @@ from starloom.dynamics.frames import GalacticFrame
 from starloom.errors import ConfigError
 from starloom.seeds import generator
 from starloom.simulation.components import Component, milky_way
-from starloom.simulation.dust import A_V_PER_EBV, Dust, DustDisk
 from starloom.simulation.stellar_library import PHYSICS, StellarLibrary, build_library
+from starloom.stellar.extinction import DustMap, ExponentialDust
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -45,6 +45,9 @@ BANDS = (
     "wise_w4",
     "tess",
 )
+A_V_PER_EBV = 2.742
+"""A_V over E(B-V) in the unit of Schlegel et al. (2011ApJ...737..103S, table 6, R_V = 3.1)."""
+
 CIRCULAR_VELOCITY = 229.0
 """km/s at the Sun (2019ApJ...871..120E)."""
 
@@ -78,7 +81,9 @@ class Galaxy:
 
     components: tuple[Component, ...] = field(default_factory=milky_way)
     bands: tuple[str, ...] = BANDS
-    dust: Dust | None = field(default_factory=DustDisk)
+    dust: DustMap | None = field(
+        default_factory=lambda: ExponentialDust(local_rate=0.31, scale_length=3.3, scale_height=0.1)
+    )
     frame: GalacticFrame = field(default_factory=GalacticFrame)
     nside: int = 32
     lowest_mass: float = 0.1
@@ -313,7 +318,7 @@ def _cells(galaxy: Galaxy) -> Cells:
     return Cells(edges, distance, 5.0 * np.log10(distance * 100.0), volume, a_v, tuple(densities))
 
 
-def _a_v(dust: Dust | None, l: Floats, b: Floats, distance: Floats) -> Floats:
+def _a_v(dust: DustMap | None, l: Floats, b: Floats, distance: Floats) -> Floats:
     shape = np.broadcast_shapes(l.shape, b.shape, distance.shape)
     return np.zeros(shape) if dust is None else A_V_PER_EBV * np.broadcast_to(dust.ebv(l, b, distance), shape)
 

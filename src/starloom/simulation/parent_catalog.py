@@ -16,8 +16,7 @@ from astropy.units import Quantity
 
 from starloom.errors import ConfigError
 from starloom.seeds import generator
-from starloom.simulation.dust import A_V_PER_EBV
-from starloom.simulation.milky_way import Galaxy
+from starloom.simulation.milky_way import A_V_PER_EBV, Galaxy
 from starloom.simulation.observing import AllWise, Gaia, TwoMass, observe
 from starloom.stellar.isochrones import Phase
 

@@ -128,7 +128,7 @@ def _real(study: Study, given: Mapping[str, Input] | None = None) -> Inputs:
 
     entries, warnings = dict(given or {}), []
     for spec in study.inputs:
-        if spec.name in entries or not spec.dataset:
+        if spec.name in entries or (spec.optional and not spec.dataset):
             continue
         try:
             if not spec.dataset:

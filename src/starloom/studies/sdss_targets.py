@@ -41,6 +41,7 @@ class Config(StudyConfig):
     plan : the plan or targeting generation whose cartons are run.
     checked : rows that SQLite evaluates a second time.
     map_nside : HEALPix resolution of the maps of targets.
+    mock_stars : stars of the made catalogs whose selection functions are measured; 0 leaves them out.
     """
 
     rows: int = pydantic.Field(1_000_000, ge=1000)
@@ -48,6 +49,7 @@ class Config(StudyConfig):
     plan: str = "v0.5.3"
     checked: int = pydantic.Field(20_000, ge=100)
     map_nside: int = pydantic.Field(16, ge=2, le=64)
+    mock_stars: int = pydantic.Field(200_000, ge=0)
 
 
 @dataclass
@@ -266,8 +268,32 @@ def _real_standards(results: Results, done: Targeting) -> None:
         )
 
 
-# Sections on selection functions and on the epochs of a quasar belong between the flags and the end of this list.
-SECTIONS: tuple[Section, ...] = (selection_section, map_section, explanation_section, flags_section)
+def selection_function_section(results: Results, done: Targeting) -> None:
+    """The selection functions of three made cartons against their known truth."""
+    from starloom.studies.sdss_observations import add_selection
+
+    if done.config.mock_stars:
+        add_selection(results, seed=done.config.seed, stars=done.config.mock_stars)
+
+
+def epochs_section(results: Results, done: Targeting) -> None:
+    """The epochs of one quasar, added; made ones where the inputs are made or no real ones are at hand."""
+    from starloom.studies.sdss_observations import add_epochs, mock_epochs
+
+    if all(entry.record.kind == "simulated" for entry in done.inputs.values()):
+        add_epochs(results, mock_epochs(seed=done.config.seed), simulated=True, seed=done.config.seed)
+    else:
+        add_epochs(results, seed=done.config.seed)
+
+
+SECTIONS: tuple[Section, ...] = (
+    selection_section,
+    map_section,
+    explanation_section,
+    flags_section,
+    selection_function_section,
+    epochs_section,
+)
 
 
 def mock(config: Config) -> dict[str, QTable]:
@@ -325,7 +351,7 @@ STUDY = Study(
     ),
     config=Config,
     presets={
-        "tour": {"rows": 120_000, "nside": 16, "checked": 5_000},
+        "tour": {"rows": 120_000, "nside": 16, "checked": 5_000, "mock_stars": 60_000},
         "quick": {},
         "full": {"rows": 4_000_000, "checked": 100_000, "map_nside": 32},
     },

@@ -5,44 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.coordinates import Galactic, SkyCoord
-from scipy.integrate import quad
 
 from starloom.catalog.schema import plain
 from starloom.datasets.access import locate
-from starloom.dynamics.frames import GalacticFrame
 from starloom.errors import ConfigError, DatasetError
 from starloom.simulation.components import Bar, Component, ExponentialDisk, PowerLawHalo, milky_way
-from starloom.simulation.dust import DustDisk
-from starloom.simulation.milky_way import Galaxy, positions
+from starloom.simulation.milky_way import Galaxy
 from starloom.simulation.observing import AllWise, Gaia, TwoMass, observe
 from starloom.simulation.parent_catalog import Layers, parent_catalog
 from starloom.simulation.stellar_library import normal_nodes
-
-
-@pytest.mark.parametrize(
-    ("l", "b", "distance"), [(0, 0, 8), (30, 2, 12), (200, -3, 5), (120, 45, 3), (0, -90, 1), (75, -0.1, 9)]
-)
-def test_dust_is_the_integral_of_its_density(l, b, distance):
-    dust, frame = DustDisk(), GalacticFrame()
-
-    def density(r):
-        x, y, z = positions(frame, np.array(float(l)), np.array(float(b)), np.array(r))
-        return 0.25 * np.exp(-(np.hypot(x, y) - frame.r0) / 3.3 - (abs(z) - frame.z_sun) / 0.1)
-
-    crossing = -frame.z_sun / np.sin(np.radians(b)) if b < 0 else 0.0
-    expected = quad(density, 0.0, distance, points=[p for p in (crossing, frame.r0) if 0 < p < distance], limit=400)[0]
-    assert dust.ebv(l, b, distance) == pytest.approx(expected, rel=2e-3)
-
-
-def test_dust_does_not_know_the_shape_of_its_arguments():
-    dust = DustDisk()
-    far = np.array([0.5, 2.0, 7.0])
-    table = dust.ebv(np.array([[10.0], [190.0]]), np.array([[1.0], [-4.0]]), far)
-    assert table.shape == (2, 3)
-    assert table[1, 2] == pytest.approx(float(dust.ebv(190.0, -4.0, 7.0)))
-    assert (np.diff(table, axis=1) > 0).all()
-    with pytest.raises(ConfigError):
-        DustDisk(scale_height=0.0)
 
 
 def test_normal_nodes_have_the_moments_of_a_normal():
