@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from starloom.neural.curves import Curves
+from starloom.neural.curves import Curves, splines
 from starloom.stats.windows import ConvexPolygon
 from starloom.streams.configuration import PM
 from starloom.streams.fitted import FittedStream
@@ -92,6 +92,7 @@ class PlainStreamModel:
             name: [(self._leaf(w[member]), self._leaf(b[member])) for w, b in zip(c.weights, c.biases, strict=True)]
             for name, c in self.curves.items()
         }
+        self.details = {name: self._leaf(c.details[member]) for name, c in self.curves.items()}
         assert mixture.shares is not None
         self.shares = self._leaf(mixture.shares[member])
         self.start_shares = mixture.start_shares.to(dtype)
@@ -140,6 +141,7 @@ class PlainStreamModel:
             if place < len(layers) - 1:
                 hidden = torch.tanh(hidden)
         span, offset, bottom = (value.to(self.dtype) for value in (curves.span, curves.offset, curves.low))
+        hidden = hidden + splines((x - low) / (high - low)) @ self.details[name]
         return bottom + span * torch.sigmoid(hidden + offset)
 
     def log_densities(self) -> Tensor:
@@ -174,13 +176,18 @@ class PlainStreamModel:
         return torch.logsumexp(self.log_densities(), dim=0)
 
     def gradients(self) -> dict[str, list[Tensor | None]]:
-        """Gradients in the order weight, bias of each layer, after a backward pass."""
+        """Gradients in the order weight, bias of each layer, then the splines, after a backward pass."""
         found = {name: [g.grad for layer in layers for g in layer] for name, layers in self.parameters.items()}
+        found = {name: [*gradients, self.details[name].grad] for name, gradients in found.items()}
         return {**found, "shares": [self.shares.grad]}
 
     def clear(self) -> None:
         """Forget the gradients."""
-        for tensor in [self.shares, *(g for layers in self.parameters.values() for layer in layers for g in layer)]:
+        for tensor in [
+            self.shares,
+            *self.details.values(),
+            *(g for layers in self.parameters.values() for layer in layers for g in layer),
+        ]:
             tensor.grad = None
 
     @staticmethod
@@ -239,7 +246,7 @@ class PlainStreamModel:
         magnitudes, errors = stars.magnitudes[seen].to(self.dtype), stars.magnitude_errors[seen].to(self.dtype)
         log_share = self.log_share + torch.log_softmax(self.shares + self.start_shares, dim=0)[self.piece]
         offset = magnitudes[:, None] - modulus[:, None, None] - 0.5 * (self.cell_start + self.cell_end)
-        inverse = 1.0 / (errors**2 + photometry.scatter**2)[:, None]
+        inverse = 1.0 / (errors**2 + photometry.scatters[0] ** 2)[:, None]
         # the distance moves all bands together: the covariance is a diagonal plus a matrix of ones (Sherman-Morrison)
         shared = 1.0 + variance[:, None] * inverse.sum(-1)
         chi2 = (offset**2 * inverse).sum(-1) - variance[:, None] * (offset * inverse).sum(-1) ** 2 / shared

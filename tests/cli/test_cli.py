@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from starloom.cli import app as cli
 from starloom.catalog.tables import write_table
+from starloom.cli import app as cli
 from starloom.report.installation import Installation
 
 

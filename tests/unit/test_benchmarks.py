@@ -365,7 +365,8 @@ def test_the_plain_model_agrees_with_starlooms_likelihood():
         assert float(apart.max()) < 0.05  # a star far off the isochrone, read off Starloom's table of distances
         for name, curves in plain.curves.items():
             layers = zip(curves.weights, curves.biases, strict=True)
-            gradients = torch.cat([layer.grad[network].flatten() for pair in layers for layer in pair])
+            parts = [*(layer for pair in layers for layer in pair), curves.details]
+            gradients = torch.cat([part.grad[network].flatten() for part in parts])
             theirs = torch.cat([gradient.flatten() for gradient in plain.gradients()[name]])
             assert float((gradients - theirs).norm()) < 0.05 * float(theirs.norm()), name
 

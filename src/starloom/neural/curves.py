@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from starloom.errors import ConfigError
 
+_SPLINES = 32
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -47,11 +49,19 @@ class Curve:
             raise ConfigError(f"curve {self.name!r}: start {self.start} is outside ({self.low}, {self.high})")
 
 
+def splines(x: Tensor) -> Tensor:
+    """Cubic B-splines with even knots on [0, 1], at x (n,): shape (n, splines)."""
+    distance = ((_SPLINES - 3.0) * x[:, None] - torch.arange(-1.0, _SPLINES - 1.0, dtype=x.dtype)).abs()
+    inner, outer = 2.0 / 3.0 - distance**2 + 0.5 * distance**3, (2.0 - distance).clamp_min(0.0) ** 3 / 6.0
+    return torch.where(distance < 1.0, inner, outer)
+
+
 class Curves(nn.Module):
     """An ensemble of multilayer perceptrons x -> curves, on a grid of x.
 
     Linear-tanh layers as in arXiv:2311.16960 (appendix on networks), with every member of the ensemble in one batched
-    matrix product.
+    matrix product. A network learns its coarse shape first and the fine one slowly, so cubic B-splines are added to it
+    before the logistic: they settle the details in a few hundred steps, and the roughness penalty holds for the sum.
 
     Parameters
     ----------
@@ -67,6 +77,7 @@ class Curves(nn.Module):
     span: Tensor
     offset: Tensor
     grid: Tensor
+    basis: Tensor
 
     def __init__(
         self,
@@ -94,9 +105,11 @@ class Curves(nn.Module):
             weights.append(nn.Parameter(weight))
             biases.append(nn.Parameter(bias))
         self.weights, self.biases = nn.ParameterList(weights), nn.ParameterList(biases)
+        self.details = nn.Parameter(torch.zeros(members, _SPLINES, len(self.curves)))
+        self.register_buffer("basis", splines(torch.linspace(0.0, 1.0, nodes)), persistent=False)
         low = torch.tensor([curve.low for curve in self.curves])
         high = torch.tensor([curve.high for curve in self.curves])
-        start = torch.tensor([0.5 * (c.low + c.high) if c.start is None else c.start for c in self.curves])
+        start = torch.tensor([0.5 * (c.low + c.high) if c.start is None else float(c.start) for c in self.curves])
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("span", high - low, persistent=False)
         self.register_buffer("offset", torch.logit((start - low) / (high - low)), persistent=False)
@@ -112,7 +125,7 @@ class Curves(nn.Module):
             hidden = torch.baddbmm(bias, hidden, weight)
             if place < last:
                 hidden = torch.tanh(hidden)
-        values = self.low + self.span * torch.sigmoid(hidden + self.offset)
+        values = self.low + self.span * torch.sigmoid(hidden + self.basis @ self.details + self.offset)
         if self.constant:
             level = values[:, :, self.constant].mean(dim=1, keepdim=True).expand(-1, values.shape[1], -1)
             values = values.index_copy(2, torch.tensor(self.constant), level)

@@ -11,6 +11,7 @@ import numpy as np
 from starloom.errors import ConfigError
 
 PM = ("pm_phi1_cosphi2", "pm_phi2")
+_SCATTER_RATIO = 1.6  # between the scatters at which densities are tabulated
 LOG_FRACTION = (-10.0, -0.05)  # bounds of the log share of a component
 
 
@@ -171,22 +172,26 @@ class Photometry:
     isochrone : absolute magnitudes along it from faint to bright, one row a point, shape (n, bands).
     magnitude : range of the first band in the selection.
     colors : range of each successive color (band[k] - band[k + 1]).
-    scatter : width of the isochrone in each band (mag), beyond the measurement errors.
+    scatter : width of the population around the isochrone in each band (mag), beyond the measurement errors: a number,
+        or a range in which it is learned.
     errors : error of a magnitude m where the table gives none: (floor, error at the reference, reference magnitude),
         error = hypot(floor, error * 10^(0.3 (m - reference))).
     weights : expected share of the stream's stars on each stretch between two points, shape (n - 1,), for example of a
         mass function; None: equal shares a unit of arc length.
     bins : pieces of the luminosity function, whose shares are learned (1: the weights as given).
+    selective : photometry is not missing at random: each component has a share of stars with photometry of its own,
+        a curve in phi1 that is learned.
     """
 
     bands: tuple[str, ...]
     isochrone: tuple[tuple[float, ...], ...]
     magnitude: tuple[float, float]
     colors: tuple[tuple[float, float], ...]
-    scatter: float = 0.05
+    scatter: float | tuple[float, float] = 0.05
     errors: tuple[float, float, float] = (0.015, 0.05, 20.5)
     weights: tuple[float, ...] | None = None
     bins: int = 12
+    selective: bool = False
 
     def __post_init__(self) -> None:
         points = np.asarray(self.isochrone, dtype=float)
@@ -207,8 +212,26 @@ class Photometry:
                 raise ConfigError(
                     f"weights needs {len(points) - 1} non-negative values, one a stretch of the isochrone"
                 )
-        if self.bins < 1 or not 0 <= self.scatter < np.inf or min(self.errors[:2]) < 0:
+        if isinstance(self.scatter, tuple):
+            _range("the scatter of the photometry", self.scatter)
+        if self.bins < 1 or not 0 <= np.min(self.scatter) < np.inf or min(self.errors[:2]) < 0:
             raise ConfigError("photometry needs bins >= 1 and a scatter and errors that are not negative")
+        if self.learned_scatter and not self.scatters[0] > 0:
+            raise ConfigError("a scatter that is learned must be positive")
+
+    @property
+    def learned_scatter(self) -> bool:
+        """Whether the scatter is learned."""
+        return isinstance(self.scatter, tuple)
+
+    @property
+    def scatters(self) -> tuple[float, ...]:
+        """The scatter (mag), or the values between which a learned one is read off: evenly spaced in the logarithm."""
+        if not isinstance(self.scatter, tuple):
+            return (self.scatter,)
+        low, high = self.scatter
+        count = max(2, round(np.log(high / low) / np.log(_SCATTER_RATIO)) + 1)
+        return tuple(np.geomspace(low, high, count).tolist())
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,10 @@ class FittedStream:
 
     def log_densities(self, stars: Stars, prepared: PreparedStars | None = None) -> Tensor:
         """log(f_q p_q), (components + 1, members, n)."""
-        prepared = prepared or PreparedStars(self.model, stars, self.mixture, self.background.log_prob(stars))
         with torch.no_grad():
+            prepared = prepared or PreparedStars(
+                self.model, stars, self.mixture, self.background.log_prob(stars), rows=self.mixture.near(stars)
+            )
             return self.mixture.log_densities(prepared, self.mixture.curves())
 
     def probabilities(self, stars: Stars) -> Tensor:
@@ -86,7 +88,8 @@ class FittedStream:
         QTable
             For each component ``p_NAME`` (best fit), ``p_NAME_low``, ``p_NAME_high`` (central 90 % of the bootstrap
             ensemble, symmetric in the log odds), ``p_member`` (all components but the background), ``features_used``,
-            ``phi1``, ``phi2``, ``pm_phi1_cosphi2``, ``pm_phi2``, and ``reason``: why a row was not used (then NaN).
+            ``phi1``, ``phi2``, ``pm_phi1_cosphi2`` and ``pm_phi2`` where the model uses them, and ``reason``: why a row
+            was not used (then NaN).
         """
         import astropy.units as u
 
@@ -114,7 +117,7 @@ class FittedStream:
     def _membership(self, stars: Stars) -> dict[str, np.ndarray]:
         seen = stars.pm_seen.numpy()
         columns = {"phi1": stars.phi1, "phi2": stars.phi2.numpy()}
-        for place, name in enumerate(PM):
+        for place, name in enumerate(PM if self.model.proper_motion is not None else ()):
             columns[name] = np.where(seen, stars.pm[:, place].numpy(), np.nan)
         if len(stars) == 0:
             empty = np.zeros(0)

@@ -47,7 +47,8 @@ from starloom.streams.mixture import Mixture, PreparedStars
 from starloom.streams.stars import Stars, prepare, require_single_rows, tensor
 
 FEWEST_STARS = 100
-RESCUE, STUCK = 0.4, 50.0  # share of the steps after which stuck members are moved; ln L
+BLURRED = 0.5  # share of the steps in which the stream is seen blurred
+RESCUE, STUCK = 0.6, 50.0  # share of the steps after which stuck members are moved; ln L
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class StreamModel:
     photometry : see Photometry; None: not used.
     parallax : range of the parallaxes in the selection (mas); None: not used. Its mean is that of the distance.
     radial_velocity : Coordinate (km/s); None: not used.
+    others : further measured numbers with a track and a width of their own, by column name: fe_h, say, or one proper
+        motion alone. A column NAME_error holds their errors. A component is normal in them, the background a flow.
     off_stream : stars farther than this (deg) from the guide in phi2 train the background; where the first component
         has no such guide, a first fit says which stars are off the stream.
     galactic_frame : the Sun's motion.
@@ -81,6 +84,7 @@ class StreamModel:
     photometry: Photometry | None = None
     parallax: tuple[float, float] | None = None
     radial_velocity: Coordinate | None = None
+    others: Mapping[str, Coordinate] = field(default_factory=dict)
     off_stream: float = 1.0
     galactic_frame: GalacticFrame = field(default_factory=GalacticFrame)
     training: Training = field(default_factory=Training)
@@ -89,6 +93,9 @@ class StreamModel:
         names = [component.name for component in self.components]
         if not names or len(set(names)) != len(names) or set(names) & {"background", "weights", "slope"}:
             raise ConfigError(f"components need distinct names other than background, weights, slope; got {names}")
+        taken = {"phi1", "phi2", "parallax", "radial_velocity", *(PM if self.proper_motion or self.frame else ())}
+        if clash := taken & set(self.others):
+            raise ConfigError(f"others: {', '.join(sorted(clash))} has a setting of its own")
         windows = {"phi1": self.phi1, **self.scalar_windows}
         for name, pair in windows.items():
             if not pair[0] < pair[1]:
@@ -103,7 +110,7 @@ class StreamModel:
                     known = ", ".join(guidable)
                     raise ConfigError(f"guide on {guide.coordinate!r} of {component.name!r}: it can be on {known}")
             for name, value in component.start.items():
-                if name not in (known_names := ("phi2", *PM, "radial_velocity")):
+                if name not in (known_names := ("phi2", *PM, "radial_velocity", *self.others)):
                     raise ConfigError(f"start of {component.name!r}: no {name!r}; known: {', '.join(known_names)}")
                 low, high = self.coordinates[name].window if name in self.coordinates else (-np.inf, np.inf)
                 if not low < value < high:
@@ -132,9 +139,12 @@ class StreamModel:
         found = {"phi2": self.phi2}
         if self.proper_motion is not None:
             found |= {PM[0]: self.proper_motion.phi1, PM[1]: self.proper_motion.phi2}
-        if self.radial_velocity is not None:
-            found["radial_velocity"] = self.radial_velocity
-        return found
+        return {**found, **self.scalars}
+
+    @property
+    def scalars(self) -> dict[str, Coordinate]:
+        """The coordinates that are one measured number each, by column name."""
+        return {**({} if self.radial_velocity is None else {"radial_velocity": self.radial_velocity}), **self.others}
 
     @property
     def guidable(self) -> list[str]:
@@ -143,9 +153,9 @@ class StreamModel:
 
     @property
     def scalar_windows(self) -> dict[str, tuple[float, float]]:
-        """Windows of the parallax and the radial velocity, where they are used."""
+        """Windows of the parallax and of the scalars, where they are used."""
         found = {} if self.parallax is None else {"parallax": self.parallax}
-        return found if self.radial_velocity is None else {**found, "radial_velocity": self.radial_velocity.window}
+        return {**found, **{name: coordinate.window for name, coordinate in self.scalars.items()}}
 
     def fit(self, table: Any, *, seed: int, checkpoints: Path | None = None) -> FittedStream:
         """Fit the model to a table of stars (anything ``read_table`` takes).
@@ -185,7 +195,8 @@ class StreamModel:
             return self._fit_once(stars, weights, tensor(off), rng, checkpoints, "")
         progress.say("no guide: a first fit finds the stars off the stream")
         start = rng.bit_generator.state
-        hurried = replace(self, training=replace(self.training, members=2, steps=-(-self.training.steps // 2)))
+        half = {name: -(-getattr(self.training, name) // 2) for name in ("steps", "background_epochs")}
+        hurried = replace(self, training=replace(self.training, members=2, **half))
         first = hurried._fit_once(stars, weights[:2], torch.ones(len(stars)), rng, checkpoints, "first ")
         rng.bit_generator.state = start
         background = first.probabilities(stars)[-1, 0]
@@ -203,12 +214,13 @@ class StreamModel:
         background = Background(self, torch_generator(rng))
         background_report = background.fit(stars, off, torch_generator(rng), self.training.background_epochs)
         mixture = Mixture(self, torch_generator(rng))
-        prepared = PreparedStars(self, stars, mixture, background.log_prob(stars))
+        prepared = PreparedStars(self, stars, mixture, background.log_prob(stars), coarse=True)
         scale = 1.0 / len(stars)
 
         rescue = round(RESCUE * self.training.steps)
 
         def loss(step: int) -> Tensor:
+            mixture.blur = max(0.0, 1.0 - step / (BLURRED * self.training.steps)) ** 2
             if step == rescue:
                 _rescue(mixture, prepared)
             log_p, penalty = mixture.objective(prepared)

@@ -87,14 +87,26 @@ class IsochroneTable:
         combine = torch.zeros(len(share), photometry.bins)
         combine[torch.arange(len(share)), torch.as_tensor(piece)] = tensor(share)
         inside = _fraction_in_window(start[..., 0], end[..., 0], photometry.magnitude)
-        densities = [
-            _selected_density(m, e, start, end, photometry.scatter, inside) @ combine
-            for m, e in zip(torch.split(magnitudes, _CHUNK), torch.split(errors, _CHUNK), strict=True)
+        self.scatters = torch.log(tensor(photometry.scatters).clamp_min(1e-12))
+        tables = [
+            [
+                _selected_density(m, e, start, end, scatter, inside) @ combine
+                for m, e in zip(torch.split(magnitudes, _CHUNK), torch.split(errors, _CHUNK), strict=True)
+            ]
+            for scatter in photometry.scatters
         ]
-        self.density = torch.cat(densities) if densities else torch.zeros(0, nodes, photometry.bins)
+        # (scatters, n, nodes, bins)
+        self.density = torch.stack([torch.cat(pieces) for pieces in tables])
         self.seen = inside @ combine
 
-    def log_density(self, modulus: Tensor, spread: Tensor, log_shares: Tensor) -> Tensor:
+    def log_density(
+        self,
+        modulus: Tensor,
+        spread: Tensor,
+        log_shares: Tensor,
+        log_scatter: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
         """Log density of each star whose distance modulus is normal around a mean.
 
         Parameters
@@ -102,28 +114,44 @@ class IsochroneTable:
         modulus, spread : mean and standard deviation (mag) of the star's distance modulus, (members, n): those of the
             stream at its place, sharpened by its parallax where there is one. The spread shifts all bands together.
         log_shares : log of each piece's share of the stream's stars, (members, bins).
+        log_scatter : log of the learned scatter (mag), (members,); None where it is not learned.
+        rows : which of the table's stars these are, (n,); None: all of them.
 
         Returns
         -------
         (members, n), normalized over the window of the first band.
         """
         shares = log_shares.exp()[:, None, :]
+        star = torch.arange(self.density.shape[1]) if rows is None else rows
         total = sum(
-            weight * (self._at(self.density, modulus + offset * spread) * shares).sum(-1)
+            weight * (self._of_stars(star, modulus + offset * spread, log_scatter) * shares).sum(-1)
             for offset, weight in zip(_OFFSETS, _WEIGHTS, strict=True)
         )
-        window = (self._at(self.seen, modulus) * shares).sum(-1)
+        index, part = self._place(modulus)
+        window = (torch.lerp(self.seen[index], self.seen[index + 1], part) * shares).sum(-1)
         return torch.log(torch.as_tensor(total).clamp_min(_TINY)) - torch.log(window.clamp_min(1e-6))
 
-    def _at(self, table: Tensor, modulus: Tensor) -> Tensor:
-        """A table (nodes, bins), or one a star (n, nodes, bins), at moduli (members, n): (members, n, bins)."""
+    def _place(self, modulus: Tensor) -> tuple[Tensor, Tensor]:
+        """Node below each modulus, (members, n), and the fraction beyond it, (members, n, 1)."""
         place = ((modulus - self.low) / (self.high - self.low) * (self.nodes - 1)).clamp(0.0, self.nodes - 1.0)
         index = place.detach().long().clamp(max=self.nodes - 2)
-        part = (place - index)[..., None]
-        if table.ndim == 2:
-            return torch.lerp(table[index], table[index + 1], part)
-        star = torch.arange(table.shape[0])
-        return torch.lerp(table[star, index], table[star, index + 1], part)
+        return index, (place - index)[..., None]
+
+    def _of_stars(self, star: Tensor, modulus: Tensor, log_scatter: Tensor | None) -> Tensor:
+        """Densities of stars (n,) at moduli (members, n) and scatters (members,): (members, n, bins)."""
+        index, part = self._place(modulus)
+        if log_scatter is None:
+            table = self.density[0]
+            return torch.lerp(table[star, index], table[star, index + 1], part)
+        step = (self.scatters[-1] - self.scatters[0]) / (len(self.scatters) - 1)
+        place = ((log_scatter - self.scatters[0]) / step).clamp(0.0, len(self.scatters) - 1.0)
+        below = place.detach().long().clamp(max=len(self.scatters) - 2)[:, None]
+        beyond = (place[:, None] - below)[..., None]
+        low, high = (
+            torch.lerp(self.density[which, star, index], self.density[which, star, index + 1], part)
+            for which in (below, below + 1)
+        )
+        return torch.lerp(low, high, beyond)
 
 
 def stretch_shares(photometry: Photometry) -> tuple[np.ndarray, np.ndarray]:

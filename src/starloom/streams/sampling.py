@@ -263,9 +263,10 @@ class _Draw:
             self.values[band][rows] = found[:, place]
 
     def _scatter(self) -> float:
-        """Width around the isochrone (mag)."""
+        """Width around the isochrone (mag), of the best fit where it is learned."""
         assert self.model.photometry is not None
-        return self.model.photometry.scatter
+        learned = self.fitted.mixture.log_scatter()
+        return self.model.photometry.scatters[0] if learned is None else float(learned[0].exp())
 
     def _background(self, rows: NDArray[np.int64]) -> None:
         model, background = self.model, self.fitted.background

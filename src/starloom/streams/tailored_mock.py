@@ -36,10 +36,13 @@ class TailoredMock:
     ----------
     table : phi1, phi2 (deg), parallax (mas), g_mag, r_mag, the truth ``component`` and ``true_distance`` (kpc).
     gaps : ends (deg) of the stretches without stream stars, shape (gaps, 2).
+    track : phi1 (deg) and the mean distance (kpc) there, shape (2, n). The recipe makes the distance linear in the rank
+        of phi1, so that it wavers around a line in phi1 by about a per cent.
     """
 
     table: QTable
     gaps: Array
+    track: Array
 
     @property
     def members(self) -> int:
@@ -94,7 +97,8 @@ def make(mass: Array, magnitudes: Array, seed: int = PAPER_SEED) -> TailoredMock
             "true_distance": distances * u.kpc,
         }
     )
-    return TailoredMock(table, _merged(np.stack([centers - half, centers + half], axis=1)))
+    track = np.stack([np.sort(phi1), np.linspace(*DISTANCE, DRAWN)])
+    return TailoredMock(table, _merged(np.stack([centers - half, centers + half], axis=1)), track)
 
 
 def _merged(gaps: Array) -> Array:

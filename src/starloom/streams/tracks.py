@@ -16,8 +16,8 @@ from starloom.errors import CatalogError, ConfigError
 from starloom.neural.curves import Curves
 from starloom.streams.configuration import PM, Guide
 from starloom.streams.fitted import FittedStream, half_width
-from starloom.streams.mixture import log_window_mass
-from starloom.streams.stars import tensor
+from starloom.streams.proper_motion import log_window_mass
+from starloom.streams.stars import tensor, turn_and_reflex
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -43,6 +43,12 @@ class ReferenceTrack:
     pm_phi1_cosphi2: Array
     pm_phi2: Array
     distance: Array
+
+    @property
+    def distance_modulus(self) -> Array:
+        """Distance modulus (mag)."""
+        modulus: Array = 5.0 * np.log10(100.0 * self.distance)
+        return modulus
 
     @classmethod
     def from_galstreams(
@@ -123,7 +129,9 @@ def fitted_track(fitted: FittedStream, component: str = "stream", phi1: ArrayLik
     names = [curve.name for curve in curves.curves]
     values = fitted.curves_at(component, grid)
     weights = fitted.curves_at("weights", grid)
-    units = {"phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr), "radial_velocity": u.km / u.s, "distance_modulus": u.mag}
+    units = dict.fromkeys(model.scalars, u.dimensionless_unscaled) | {
+        "phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr), "radial_velocity": u.km / u.s, "distance_modulus": u.mag
+    }  # fmt: skip
     table = QTable({"phi1": grid * u.deg})
     for place, name in enumerate(names):
         if name in ("ln_wing_scale", "wing_share"):
@@ -143,16 +151,11 @@ def fitted_track(fitted: FittedStream, component: str = "stream", phi1: ArrayLik
 
 def completeness(fitted: FittedStream, values: Array, names: list[str], phi1: Array) -> Array:
     """Share of a component's proper motions inside the selection, on its track; values (n, curves) at phi1 (n,)."""
-    model, frame = fitted.model, fitted.model.stream_frame
+    model = fitted.model
     phi2 = values[:, names.index("phi2")]
     if model.proper_motion is None:
         return np.ones(len(phi1))
-    turn, reflex = np.broadcast_to(np.eye(2), (len(phi1), 2, 2)), np.zeros((len(phi1), 2))
-    if frame is not None:
-        turn = frame.turn(*frame.to_icrs(phi1, phi2))
-        if model.proper_motion.reflex_distance is not None:
-            distance = np.full(len(phi1), model.proper_motion.reflex_distance)
-            reflex = frame.reflex(phi1, phi2, distance, model.galactic_frame)
+    turn, reflex = turn_and_reflex(model, phi1, phi2)
     mean = tensor(values[:, [names.index(name) for name in PM]])
     xx, yy = (tensor(np.exp(2.0 * values[:, names.index(f"ln_width_{name}")])) for name in PM)
     place, zero = (model, tensor(turn), tensor(reflex), mean), torch.zeros_like(xx)

@@ -47,7 +47,6 @@ POLYGON = (
 REFLEX_DISTANCE = 8.0
 ISOCHRONE_MODULUS = 5.0 * np.log10(780.0)  # the isochrone table is at 7.8 kpc
 SCORED = (-62.0, -32.0)
-SHIFTS = (-3.5, -3.0, -2.5, 2.5, 3.0, 3.5)
 STREAM_MAPPER = "arXiv:2311.16960"
 
 
@@ -59,6 +58,7 @@ class Config(StudyConfig):
     guides: bool = pydantic.Field(True, description="let the published track guide the main fit")
     unguided: bool = pydantic.Field(True, description="fit once more without any guide on the stream")
     spur: bool = pydantic.Field(True, description="a second thin component above the stream")
+    strips: bool = pydantic.Field(True, description="search for streams in the strips off GD-1, as a control")
     bin_width: float = pydantic.Field(2.0, gt=0, description="bins of the linear density (deg)")
 
 
@@ -104,7 +104,8 @@ def model_of(config: Config, isochrone: QTable, reference: ReferenceTrack | None
             isochrone=resample(isochrone),
             magnitude=(12.0, 23.0),
             colors=((-0.7, 2.8),),
-            scatter=0.08,
+            scatter=(0.03, 0.15),
+            selective=True,
         ),
         training=Training(members=config.members, steps=config.steps),
     )
@@ -126,8 +127,10 @@ def resample(isochrone: QTable, points: int = 60, faintest: float = 9.5) -> tupl
 def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Results:
     """Fit, predict, and hold the result against what is known of GD-1."""
     from starloom.dynamics.stream_frames import StreamFrame
+    from starloom.streams.gaps import deepest_gap, find_gaps
     from starloom.streams.linear_density import linear_density
     from starloom.streams.tracks import ReferenceTrack, fitted_track
+    from starloom.studies import gd1_checks as checks
     from starloom.studies import stream_pages as pages
 
     stars, isochrone = inputs["stars"].table, inputs["isochrone"].table
@@ -163,9 +166,15 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
                 "expected members without a guide", expected[0], "stars", low=expected[1], high=expected[2],
                 meaning="stream and spur, when nothing tells the fit where the stream is",
             )  # fmt: skip
-    _control(results, fitted, stars)
+    checks.frozen_control(results, fitted, stars)
+    if config.strips:
+        checks.free_control(results, fitted, stars, membership, config.seed, folder.checkpoints)
     if "hectochelle" in inputs:
-        _velocity_members(results, membership, inputs["hectochelle"].table)
+        checks.velocity_members(results, membership, inputs["hectochelle"].table)
+    if "streamfinder" in inputs:
+        checks.streamfinder_members(results, membership, inputs["streamfinder"].table, (-65.0, -30.0))
+    gaps = find_gaps(fitted, stars, seed=config.seed)
+    checks.gap_at_forty(results, gaps, deepest_gap(fitted, stars, "stream", (-43.0, -37.0)))
     if "component" in stars.colnames:
         _against_truth(results, membership)
 
@@ -173,15 +182,12 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     results.table("track", track, "the stream every half degree, with central 90 % bands")
     for name, density in densities.items():
         results.table(f"density_{name}", density, f"expected stars of the {name} in bins of {config.bin_width:g} deg")
+    results.table("gaps", gaps, "gaps and overdensities of the stream, most significant first")
     results.figures = pages.figures(fitted, membership, track, densities, reference)
     results.explorer = pages.explorer(fitted, membership)
     results.warn(
         "The distance modulus is measured against one isochrone (12 Gyr, [Fe/H] = -1.35, no reddening); spectra of "
         "GD-1 give [Fe/H] near -2.3, so its zero point is not to be trusted, only its run along the stream."
-    )
-    results.warn(
-        "Photometry is missing for half of the stars and taken as missing at random, which it is not (nearby stars "
-        "lack it more often)."
     )
     return results
 
@@ -248,41 +254,6 @@ def _against_reference(results: Results, track: QTable, reference: ReferenceTrac
         )
 
 
-def _control(results: Results, fitted: FittedStream, stars: QTable) -> None:
-    from starloom.streams.control import moved_counts
-
-    moved = moved_counts(fitted, stars, SHIFTS)
-    stream = fitted.expected_members(stars)["stream"][0]
-    results.number(
-        "stars claimed off the stream", float(moved.max() / stream), "of the stream's",
-        low=float(moved.min() / stream), high=float(moved.max() / stream),
-        bar=None if results.simulated else Bar("<=", 0.03),
-        meaning=f"largest over the stream's frozen shape moved by {', '.join(f'{s:+g}' for s in SHIFTS)} deg in phi2",
-    )  # fmt: skip
-
-
-def _velocity_members(results: Results, membership: QTable, spectra: QTable) -> None:
-    """Members known from velocities and metallicities, which this fit does not use (2020ApJ...892L..37B)."""
-    from starloom.catalog.matching import match_sky
-
-    member = spectra[np.asarray(spectra["mem"], dtype=bool)]
-    match = match_sky(member, membership, 1.0)
-    probability = np.asarray(membership["p_member"])[match.right]
-    with_photometry = np.asarray(membership["features_used"])[match.right] > 3
-    results.number("velocity members in the input", float(len(probability)), "stars")
-    for limit, least in ((0.5, 28), (0.8, 20)):
-        found = float((probability > limit).sum())
-        results.number(
-            f"velocity members with P > {limit}", found, "stars", bar=Bar(">=", float(least)),
-            meaning="members by MMT/Hectochelle velocity and [Fe/H], which the fit has not seen",
-        )  # fmt: skip
-        part = float((probability[with_photometry] > limit).sum())
-        results.number(
-            f"velocity members with photometry and P > {limit}", part, "stars",
-            meaning=f"of {int(with_photometry.sum())}",
-        )  # fmt: skip
-
-
 def _against_truth(results: Results, membership: QTable) -> None:
     """On the mock the truth is known: completeness, purity, calibration."""
     used = np.asarray(membership["reason"]) == ""
@@ -328,7 +299,7 @@ STUDY = Study(
     ),
     config=Config,
     presets={
-        "tour": {"members": 3, "steps": 150, "unguided": False},
+        "tour": {"members": 3, "steps": 150, "unguided": False, "strips": False},
         "quick": {"members": 6, "steps": 300},
         "full": {"members": 16, "steps": 800},
     },
@@ -336,6 +307,7 @@ STUDY = Study(
         InputSpec("stars", "gd1_gaia_ps1", "candidates", "stars around GD-1", primary=True),
         InputSpec("isochrone", "gd1_gaia_ps1", "isochrone", "MIST isochrone in Pan-STARRS bands at 7.8 kpc"),
         InputSpec("tracks", "galstreams_tracks", "tracks", "published tracks to compare with", optional=True),
+        InputSpec("streamfinder", "streamfinder_dr3", "members", "members by another search", optional=True),
         InputSpec("hectochelle", "gd1_hectochelle", "catalog", "members by velocity, to check with", optional=True),
     ),
     run=run,

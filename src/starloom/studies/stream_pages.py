@@ -151,12 +151,12 @@ def _unscored(phi1: np.ndarray, completeness: np.ndarray) -> list[tuple[float, f
 
 
 def _magnitudes(fitted: FittedStream, table: QTable) -> tuple[np.ndarray, np.ndarray]:
-    from starloom.streams.schema import SCHEMA
+    from starloom.streams.schema import IN_FRAME, SCHEMA
     from starloom.streams.stars import optional
 
     photometry = fitted.model.photometry
     assert photometry is not None
-    applied = SCHEMA.apply(table)
+    applied = (IN_FRAME if fitted.model.stream_frame is None else SCHEMA).apply(table)
     return optional(applied, photometry.bands[0]), optional(applied, photometry.bands[1])
 
 
