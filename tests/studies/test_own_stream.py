@@ -43,7 +43,7 @@ layers = 2
 def folder(tmp_path_factory):
     """A table, an isochrone and a ten-line file."""
     here = tmp_path_factory.mktemp("own")
-    stars = make(MockField(WIDE, stream=350, spur=0, background=3500), 1)
+    stars = make(MockField(WIDE, stream=300, spur=0, background=2500), 1)
     write_table(stars, here / "stars.parquet")
     ridge = isochrone()
     g = np.asarray(ridge["mag_g"]) - 5.0 * np.log10(780.0)

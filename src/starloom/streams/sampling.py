@@ -38,7 +38,8 @@ def sample(fitted: FittedStream, n: int, seed: int | np.random.Generator, like: 
     n : number of stars.
     seed : the same seed gives the same stars.
     like : a table whose used rows give each star a phi1, the errors and what is missing; None: no errors (what is
-        drawn is the stream's own spread and the background as observed) and nothing missing.
+        drawn is the stream's own spread and the background as observed) and nothing missing. What is missing follows
+        the table whatever the component, also where the model takes photometry as not missing at random.
 
     Returns
     -------
