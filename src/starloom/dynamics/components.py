@@ -144,7 +144,9 @@ def spherical_table(value: Profile, enclosed: Profile, density: Profile) -> list
     p, q = second[:-1], second[1:]
     # quintic Hermite: 0, 1 and 2 derivatives at both ends of a cell of unit length
     d0, d1, d2 = rise - a - 0.5 * p, b - a - p, q - p
-    cells = np.stack([phi[:-1], a, 0.5 * p, 10 * d0 - 4 * d1 + 0.5 * d2, -15 * d0 + 7 * d1 - d2, 6 * d0 - 3 * d1 + 0.5 * d2])
+    cells = np.stack(
+        [phi[:-1], a, 0.5 * p, 10 * d0 - 4 * d1 + 0.5 * d2, -15 * d0 + 7 * d1 - d2, 6 * d0 - 3 * d1 + 0.5 * d2]
+    )
     ends: list[float] = []
     for end in (0, -1):
         power = float(rho[end] * r[end] ** 3 / mass[end])  # d ln M / d ln r

@@ -30,7 +30,9 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy", inline="never")
 def _nfw(s: float) -> tuple[float, float]:
     """ln(1+s)/s and its derivative with respect to s, divided by s."""
     if s < SMALL:
-        return 1.0 - s * (0.5 - s * (1.0 / 3.0 - s * 0.25)), (-0.5 + s * (2.0 / 3.0 - s * (0.75 - s * 0.8))) / (s + TINY)
+        return 1.0 - s * (0.5 - s * (1.0 / 3.0 - s * 0.25)), (-0.5 + s * (2.0 / 3.0 - s * (0.75 - s * 0.8))) / (
+            s + TINY
+        )
     log = math.log1p(s)
     return log / s, (1.0 / (1.0 + s) - log / s) / (s * s)
 

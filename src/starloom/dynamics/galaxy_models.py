@@ -33,7 +33,9 @@ def _gala_v1() -> Potential:
         Component("nucleus", "hernquist", (1.71e9, 0.07)),
         Component("halo", "nfw", (5.4e11, 15.62)),
     )
-    return Potential("MilkyWayPotential", parts, f"{GALA}; disk of {BOVY_2015}", "gala's MilkyWayPotential, version v1.")
+    return Potential(
+        "MilkyWayPotential", parts, f"{GALA}; disk of {BOVY_2015}", "gala's MilkyWayPotential, version v1."
+    )
 
 
 # Three Miyamoto-Nagai disks for an exponential one with h_R = 2.6, h_z = 0.3 kpc (sech^2), after Smith et al. 2015,
@@ -46,14 +48,14 @@ _THREE_DISKS = (
 
 
 def _gala_v2() -> Potential:
-    parts = tuple(
-        Component("disk", "miyamoto_nagai", (4.7717e10 * mass, a, b)) for mass, a, b in _THREE_DISKS
-    ) + (
+    parts = tuple(Component("disk", "miyamoto_nagai", (4.7717e10 * mass, a, b)) for mass, a, b in _THREE_DISKS) + (
         Component("bulge", "hernquist", (5e9, 1.0)),
         Component("nucleus", "hernquist", (1.8142e9, 0.0688867)),
         Component("halo", "nfw", (5.5427e11, 15.626)),
     )
-    citation = f"{GALA}; fitted to Eilers et al. 2019 (arXiv:1810.09466) and Darragh-Ford et al. 2023 (arXiv:2302.09086)"
+    citation = (
+        f"{GALA}; fitted to Eilers et al. 2019 (arXiv:1810.09466) and Darragh-Ford et al. 2023 (arXiv:2302.09086)"
+    )
     return Potential("MilkyWayPotential2022", parts, citation, "gala's MilkyWayPotential, version v2.")
 
 
