@@ -76,7 +76,7 @@ class Component:
             raise ConfigError(f"{self.name}: a {self.kind} needs finite numbers for {', '.join(names)}")
         free = ("mass", "b", "r_c", "a") if self.kind != "power_law_cutoff" else ("mass",)
         for name, value in zip(names, self.values, strict=True):
-            if value < 0 and name != "mass" or value == 0 and name not in free:
+            if (value < 0 and name != "mass") or (value == 0 and name not in free):
                 raise ConfigError(f"{self.name}: {name} of a {self.kind} must be positive, got {value:g}")
 
     def __getitem__(self, name: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from starloom.dynamics.components import G, Component
+from starloom.dynamics.components import Component
 from starloom.dynamics.potentials import Potential
 
 BOVY_2015 = "Bovy 2015, ApJS 216, 29 (arXiv:1412.3451)"
@@ -48,7 +48,8 @@ _THREE_DISKS = (
 
 
 def _gala_v2() -> Potential:
-    parts = tuple(Component("disk", "miyamoto_nagai", (4.7717e10 * mass, a, b)) for mass, a, b in _THREE_DISKS) + (
+    parts = (
+        *(Component("disk", "miyamoto_nagai", (4.7717e10 * mass, a, b)) for mass, a, b in _THREE_DISKS),
         Component("bulge", "hernquist", (5e9, 1.0)),
         Component("nucleus", "hernquist", (1.8142e9, 0.0688867)),
         Component("halo", "nfw", (5.5427e11, 15.626)),
@@ -104,6 +105,3 @@ def names() -> tuple[str, ...]:
 def build(name: str) -> Potential:
     """Make a model; made once."""
     return _MODELS[name]()
-
-
-__all__ = ["G", "build", "names"]

@@ -36,6 +36,7 @@ D = np.ascontiguousarray(dop853.D)
 
 OK, NOT_FINITE, TOO_MANY_STEPS, STEP_TOO_SMALL = 0, 1, 2, 4
 SHORTEST_STEP = 1e-14  # of the span still to go
+FINEST = 1e-14  # tolerance below which rounding rules
 SAFETY, GROW, SHRINK = 0.9, 6.0, 0.2
 
 # Columns of the summary of an orbit
@@ -52,7 +53,8 @@ def _first_step(x: Array, v: Array, a: Array, tolerance: float) -> float:
     speed = math.sqrt(v[0] ** 2 + v[1] ** 2 + v[2] ** 2)
     pull = math.sqrt(a[0] ** 2 + a[1] ** 2 + a[2] ** 2)
     rate = speed / (r + 1e-300) + math.sqrt(pull / (r + 1e-300))
-    return 0.5 * tolerance**0.125 * 10.0 / (rate + 1e-300)
+    first: float = 5.0 * tolerance**0.125 / (rate + 1e-300)
+    return first
 
 
 @_jit
@@ -360,18 +362,22 @@ def integrate_block(
         row[:] = 0.0
         row[PERI_LEAST] = row[R_LEAST] = np.inf
         found = OK
+        start = _energy(kinds, offsets, data, x[n], v[n])
+        kinetic = 0.5 * (v[n, 0] ** 2 + v[n, 1] ** 2 + v[n, 2] ** 2)
+        # a star near escape has a small energy left of large parts: the same relative error needs finer steps
+        share = abs(start) / (kinetic + abs(start - kinetic) + 1e-300)
+        allowed = max(tolerance * min(1.0, 3.0 * share), FINEST)
         if ahead > 0:
             found |= integrate_star(
-                kinds, offsets, data, x[n], v[n], mine[:ahead], tolerance, most_steps,
+                kinds, offsets, data, x[n], v[n], mine[:ahead], allowed, most_steps,
                 positions[n, :ahead], velocities[n, :ahead], row, work,
             )  # fmt: skip
         if ahead < mine.size:
             found |= integrate_star(
-                kinds, offsets, data, x[n], v[n], mine[ahead:], tolerance, most_steps,
+                kinds, offsets, data, x[n], v[n], mine[ahead:], allowed, most_steps,
                 positions[n, ahead:], velocities[n, ahead:], row, work,
             )  # fmt: skip
         flag[n] = found
-        start = _energy(kinds, offsets, data, x[n], v[n])
         worst = 0.0
         for k in range(mine.size):
             error = abs(_energy(kinds, offsets, data, positions[n, k], velocities[n, k]) - start)
@@ -382,4 +388,5 @@ def integrate_block(
 
 @_jit
 def _energy(kinds: Integers, offsets: Integers, data: Array, x: Array, v: Array) -> float:
-    return 0.5 * (v[0] ** 2 + v[1] ** 2 + v[2] ** 2) + value_at(kinds, offsets, data, x[0], x[1], x[2])
+    kinetic: float = 0.5 * (v[0] ** 2 + v[1] ** 2 + v[2] ** 2)
+    return kinetic + value_at(kinds, offsets, data, x[0], x[1], x[2])

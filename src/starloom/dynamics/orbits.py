@@ -132,7 +132,7 @@ def integrate(
         raise ConfigError(f"times must be (t,) or ({stars}, t) with at least one time, got {times.shape}")
     if not np.isfinite(times).all():
         raise ConfigError("times must be finite")
-    order, forward, ordered = _outward(np.atleast_2d(times))
+    order, ahead, ordered = _outward(np.atleast_2d(times))
     count = times.shape[-1]
     positions, velocities = np.empty((stars, count, 3)), np.empty((stars, count, 3))
     energy_error, flag = np.empty(stars), np.zeros(stars, np.int64)
@@ -141,10 +141,10 @@ def integrate(
 
     def run(part: slice) -> None:
         rows = ordered[part] if len(ordered) > 1 else ordered
-        first = forward[part] if len(ordered) > 1 else forward
+        first = ahead[part] if len(ordered) > 1 else ahead
         orbit_kernel.integrate_block(
-            *kernel, place[part], motion[part], rows, first, tolerance, most_steps, positions[part],
-            velocities[part], energy_error[part], flag[part], summary[part],
+            kernel.kinds, kernel.offsets, kernel.data, place[part], motion[part], rows, first, tolerance, most_steps,
+            positions[part], velocities[part], energy_error[part], flag[part], summary[part],
         )  # fmt: skip
 
     in_blocks(run, stars, workers)

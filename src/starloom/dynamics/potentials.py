@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from starloom.dynamics.components import G, Component, gala_component, galpy_component
+from starloom.dynamics.components import Component, G, gala_component, galpy_component
 from starloom.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -54,7 +54,9 @@ class Potential:
     @functools.cached_property
     def kernel(self) -> Kernel:
         """The numbers for compiled code."""
-        kinds, offsets, data = [], [], []
+        kinds: list[int] = []
+        offsets: list[int] = []
+        data: list[float] = []
         for component in self.components:
             kind, numbers = component.packed()
             kinds.append(kind)
@@ -119,7 +121,7 @@ class Potential:
         """Speed of the circular orbit in the plane (km/s) at cylindrical radii (kpc)."""
         r = np.asarray(radius, dtype=float)
         x = np.stack([r, np.zeros_like(r), np.zeros_like(r)], axis=-1)
-        return np.sqrt(np.maximum(-self.acceleration(x)[..., 0] * r, 0.0))
+        return np.asarray(np.sqrt(np.maximum(-self.acceleration(x)[..., 0] * r, 0.0)))
 
     def escape_velocity(self, x: ArrayLike) -> Array:
         """Speed (km/s) that just reaches infinity from positions (..., 3) in kpc; inf in a logarithmic potential."""
