@@ -346,7 +346,7 @@ def integrate_block(
     positions: Array,
     velocities: Array,
     energy_error: Array,
-    flag: Array,
+    flag: Integers,
     summary: Array,
 ) -> None:
     """Integrate stars, x and v (n, 3), to times (n or 1, t): the first ``forward`` (n or 1) of them from 0
