@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from starloom import errors, progress
+from starloom.cli.orbits import orbits
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -186,6 +187,9 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
     from starloom.studies import registry
 
     typer.echo(describe_table(read_table(table), registry.model_schemas()).text())
+
+
+app.command("orbits")(orbits)
 
 
 @data_app.command("list")

@@ -105,8 +105,8 @@ def star_actions(
 ) -> int:  # fmt: skip
     """Actions and the rest of one star into out (COLUMNS,); returns a flag. See the module's text and names.
 
-    ``cosines`` and ``sines`` (order,) are those of the midpoints of [0, pi]; orbits that pass near the center or near the
-    axis, where the integrands bend sharply, take the fine ones. Units: kpc, km/s; frequencies in km/s/kpc.
+    ``cosines`` and ``sines`` (order,) are those of the midpoints of [0, pi]; orbits that pass near the center or
+    near the axis, where the integrands bend sharply, take the fine ones. Units: kpc, km/s; frequencies in km/s/kpc.
     """
     out[:] = np.nan
     radius = math.hypot(x[0], x[1])

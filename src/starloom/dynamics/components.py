@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.dynamics import force_kernels as kernels
+from starloom.dynamics.disk_tables import DiskAndBulge
 from starloom.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -81,6 +82,11 @@ class Component:
 
     def __getitem__(self, name: str) -> float:
         return self.values[PARAMETERS[self.kind].index(name)]
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Its parameters by name, for a record."""
+        return dict(zip(PARAMETERS[self.kind], self.values, strict=True))
 
     def scaled(self, factor: float) -> Component:
         """The same with its mass (or the square of its speed) times a factor."""
@@ -155,7 +161,7 @@ def spherical_table(value: Profile, enclosed: Profile, density: Profile) -> list
     return [float(TABLE_CELLS), low, 1.0 / step, *ends, *cells.T.ravel().tolist()]
 
 
-def gala_component(component: Component) -> Any | None:
+def gala_component(component: Component | DiskAndBulge) -> Any | None:
     """The component as a gala potential, or None where gala has none of the kind."""
     import astropy.units as u
     from gala.potential import (
@@ -169,7 +175,7 @@ def gala_component(component: Component) -> Any | None:
     from gala.units import galactic
 
     c, kpc = component, u.kpc
-    if c.kind == "logarithmic" or c.kind == "kuzmin_kutuzov":
+    if isinstance(c, DiskAndBulge) or c.kind in ("logarithmic", "kuzmin_kutuzov"):
         return None
     mass = c["mass"] * u.Msun
     if c.kind == "miyamoto_nagai":
@@ -187,7 +193,7 @@ def gala_component(component: Component) -> Any | None:
     return PowerLawCutoffPotential(mass, c["alpha"], c["r_c"] * kpc, units=galactic)
 
 
-def galpy_component(component: Component, ro: float, vo: float) -> Any | None:
+def galpy_component(component: Component | DiskAndBulge, ro: float, vo: float) -> Any | None:
     """The component as a galpy potential in units of ro (kpc) and vo (km/s), or None where galpy has none of the kind.
 
     galpy measures a power law with a cut-off from its own center: its potential differs by a constant.
@@ -196,7 +202,7 @@ def galpy_component(component: Component, ro: float, vo: float) -> Any | None:
     from scipy.special import gamma
 
     c, scales = component, {"ro": ro, "vo": vo}
-    if c.kind in ("logarithmic", "flattened_nfw"):
+    if isinstance(c, DiskAndBulge) or c.kind in ("logarithmic", "flattened_nfw"):
         return None
     amp = G * c["mass"] / (vo * vo * ro)
     if c.kind == "miyamoto_nagai":

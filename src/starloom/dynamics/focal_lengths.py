@@ -1,9 +1,9 @@
 """The focal length of the spheroidal coordinates in which a star's orbit separates best.
 
-Sanders 2012 (arXiv:1208.2813, equation 9) gives it from the second derivatives of the potential at a point. Taken where
-a star happens to be it is noisy and changes along the orbit, and the actions with it; so here it is, for each energy and
-angular momentum, the median along one orbit that moves in radius and height alike. A table of some hundred such orbits
-serves all stars of a potential.
+Sanders 2012 (arXiv:1208.2813, equation 9) gives it from the second derivatives of the potential at a point. Taken
+where a star happens to be it is noisy and changes along the orbit, and the actions with it; so here it is, for each
+energy and angular momentum, the median along one orbit that moves in radius and height alike. A table of some hundred
+such orbits serves all stars of a potential.
 """
 
 from __future__ import annotations

@@ -63,6 +63,71 @@ def _spherical_table(data: Array, start: int, squared: float) -> tuple[float, fl
 
 
 @_jit
+def _quintic(t: float) -> tuple[float, float, float, float, float, float]:
+    """The six uniform splines of fifth order that reach a cell, at t in [0, 1) of it."""
+    s, t2 = 1.0 - t, t * t
+    t3, t4, t5 = t2 * t, t2 * t2, t2 * t2 * t
+    s2 = s * s
+    return (
+        s2 * s2 * s / 120.0,
+        (26.0 - 50.0 * t + 20.0 * t2 + 20.0 * t3 - 20.0 * t4 + 5.0 * t5) / 120.0,
+        (66.0 - 60.0 * t2 + 30.0 * t4 - 10.0 * t5) / 120.0,
+        (26.0 + 50.0 * t + 20.0 * t2 - 20.0 * t3 - 20.0 * t4 + 10.0 * t5) / 120.0,
+        (1.0 + 5.0 * t + 10.0 * t2 + 10.0 * t3 + 5.0 * t4 - 5.0 * t5) / 120.0,
+        t5 / 120.0,
+    )
+
+
+@_jit
+def _quintic_slope(t: float) -> tuple[float, float, float, float, float, float]:
+    """Their derivatives with respect to t."""
+    s, t2 = 1.0 - t, t * t
+    t3, t4 = t2 * t, t2 * t2
+    s2 = s * s
+    return (
+        -s2 * s2 / 24.0,
+        (-10.0 + 8.0 * t + 12.0 * t2 - 16.0 * t3 + 5.0 * t4) / 24.0,
+        (-24.0 * t + 24.0 * t3 - 10.0 * t4) / 24.0,
+        (10.0 + 8.0 * t - 12.0 * t2 - 16.0 * t3 + 10.0 * t4) / 24.0,
+        (1.0 + 4.0 * t + 6.0 * t2 + 4.0 * t3 - 5.0 * t4) / 24.0,
+        t4 / 24.0,
+    )
+
+
+@_jit
+def _axisymmetric_table(data: Array, start: int, axis: float, z: float) -> tuple[float, float, float]:
+    """Potential, its derivative with respect to R over R, and with respect to z over z, from a table."""
+    size, per_scale, inverse, reach = int(data[start]), data[start + 1], data[start + 2], data[start + 3]
+    radius, height = math.sqrt(axis), abs(z)
+    if radius >= reach or height >= reach:  # mass and quadrupole rule out there
+        squared = axis + z * z
+        r = math.sqrt(squared)
+        mass, moment = data[start + 4], data[start + 5]
+        cosine = z * z / squared
+        shape = 1.5 * cosine - 0.5
+        base = mass / (squared * r) + 3.0 * moment * (2.5 * cosine - 0.5) / (squared * squared * r)
+        return -mass / r - moment * shape / (squared * r), base, base - 3.0 * moment / (squared * squared * r)
+    p, q = radius * per_scale, height * per_scale
+    u, w = math.asinh(p) * inverse, math.asinh(q) * inverse
+    i, j = int(u), int(w)
+    b, c = _quintic(u - i), _quintic(w - j)
+    bs, cs = _quintic_slope(u - i), _quintic_slope(w - j)
+    value = along_u = along_w = 0.0
+    for m in range(6):
+        at = start + 6 + (i + m) * size + j
+        row = slope = 0.0
+        for n in range(6):
+            row += c[n] * data[at + n]
+            slope += cs[n] * data[at + n]
+        value += b[m] * row
+        along_u += bs[m] * row
+        along_w += b[m] * slope
+    by_radius = along_u * inverse * per_scale / (math.sqrt(1.0 + p * p) * (radius + TINY))
+    by_height = along_w * inverse * per_scale / (math.sqrt(1.0 + q * q) * (height + TINY))
+    return value, by_radius, by_height
+
+
+@_jit
 def value_at(kinds: Integers, offsets: Integers, data: Array, x: float, y: float, z: float) -> float:
     """Potential at one point, (km/s)^2."""
     total = 0.0
@@ -79,6 +144,8 @@ def value_at(kinds: Integers, offsets: Integers, data: Array, x: float, y: float
             total -= gm / (math.sqrt(squared) + data[at + 1])
         elif kind == SPHERICAL_TABLE:
             total += _spherical_table(data, at, squared)[0]
+        elif kind == AXISYMMETRIC_TABLE:
+            total += _axisymmetric_table(data, at, axis, z)[0]
         elif kind == PLUMMER:
             total -= gm / math.sqrt(squared + data[at + 1] * data[at + 1] + TINY)
         elif kind == FLATTENED_NFW:
@@ -129,6 +196,10 @@ def acceleration_at(
             force = _spherical_table(data, at, squared)[1]
             across -= force
             along -= force
+        elif kind == AXISYMMETRIC_TABLE:
+            found = _axisymmetric_table(data, at, axis, z)
+            across -= found[1]
+            along -= found[2]
         elif kind == PLUMMER:
             d = squared + data[at + 1] * data[at + 1] + TINY
             force = gm / (d * math.sqrt(d))

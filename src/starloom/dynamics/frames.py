@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
+from starloom.seeds import generator
 
 if TYPE_CHECKING:
     from astropy.coordinates import Galactocentric
@@ -286,6 +287,40 @@ class GalacticFrame:
         jacobian = self.jacobian(ra, dec, distance, pmra, pmdec, radial_velocity)
         return np.asarray(jacobian @ require_covariance(covariance, len(jacobian)) @ np.swapaxes(jacobian, -1, -2))
 
+    def sample(
+        self,
+        ra: ArrayLike,
+        dec: ArrayLike,
+        distance: ArrayLike,
+        pmra: ArrayLike,
+        pmdec: ArrayLike,
+        radial_velocity: ArrayLike,
+        covariance: ArrayLike,
+        count: int,
+        seed: int | np.random.Generator,
+    ) -> PhaseSpace:
+        """Draws of (x, v) from normal errors of what is seen, without the first-order step of the covariance.
+
+        Parameters
+        ----------
+        covariance : as for :meth:`propagate_covariance`.
+        count : draws of each star.
+        seed : of the draws.
+
+        Returns
+        -------
+        PhaseSpace
+            x and v, (n, count, 3); NaN for draws at distances that are not positive and for stars with a NaN.
+        """
+        columns = _columns(ra, dec, distance, pmra, pmdec, radial_velocity)
+        matrix = require_covariance(covariance, len(columns[0]))
+        shifts = draw_errors(matrix, count, generator(seed))
+        shifts[..., 0] /= np.cos(np.radians(columns[1]))[:, None]
+        drawn = [(column[:, None] + shifts[..., k]).ravel() for k, column in enumerate(columns)]
+        x, v = self._cartesian(*drawn)
+        shape = (len(columns[0]), count, 3)
+        return PhaseSpace(x.reshape(shape), v.reshape(shape))
+
     def prograde(self, l_z: ArrayLike) -> NDArray[np.bool_]:
         """Whether stars turn with the disk, from their L_z in this frame; False where it is NaN or zero."""
         return np.asarray(self._mirror * np.asarray(l_z, dtype=float) < 0)
@@ -340,7 +375,7 @@ def require_covariance(covariance: ArrayLike, count: int) -> Array:
         matrix = np.broadcast_to(matrix, (count, 6, 6))
     if matrix.shape != (count, 6, 6):
         raise ConfigError(f"the covariance must be (6, 6) or ({count}, 6, 6), got {matrix.shape}")
-    finite = np.isfinite(matrix).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(matrix).all(axis=(1, 2)))
     good = matrix[finite]
     variances = np.diagonal(good, axis1=-2, axis2=-1)
     if (variances < 0).any():
@@ -350,6 +385,18 @@ def require_covariance(covariance: ArrayLike, count: int) -> Array:
     if (np.abs(good - np.swapaxes(good, -1, -2)) > 1e-9 * scale + 1e-300).any():
         raise ConfigError("the covariance is not symmetric")
     return matrix
+
+
+def draw_errors(covariance: Array, count: int, rng: np.random.Generator) -> Array:
+    """Normal draws (n, count, 6) with covariances (n, 6, 6); NaN where one is not finite or not positive."""
+    finite = np.asarray(np.isfinite(covariance).all(axis=(1, 2)))
+    good = np.where(finite[:, None, None], covariance, 0.0)
+    scale = np.sqrt(np.diagonal(good, axis1=-2, axis2=-1))
+    safe = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(good / (safe[:, :, None] * safe[:, None, :]))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :] * scale[:, :, None]
+    root[~finite | (values[:, 0] < -1e-6)] = np.nan
+    return np.asarray(rng.standard_normal((len(covariance), count, 6)) @ np.swapaxes(root, -1, -2))
 
 
 def frame_names() -> tuple[str, ...]:

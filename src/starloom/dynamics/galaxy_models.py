@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 from starloom.dynamics.components import Component
+from starloom.dynamics.disk_tables import Bulge, Disk, DiskAndBulge
 from starloom.dynamics.potentials import Potential
 
 BOVY_2015 = "Bovy 2015, ApJS 216, 29 (arXiv:1412.3451)"
@@ -71,6 +73,24 @@ def _marchetti_2017() -> Potential:
     return Potential("Marchetti2017", parts, "Marchetti et al. 2017, MNRAS 470, 1388 (arXiv:1704.07990)", note)
 
 
+def _mcmillan_2017() -> Potential:
+    per_area, per_volume = 1e6, 1e9  # pc to kpc
+    disks = (
+        Disk(896.0 * per_area, 2.5, 0.3),
+        Disk(183.0 * per_area, 3.02, 0.9),
+        Disk(53.1 * per_area, 7.0, 0.085, hole=4.0, sech2=True),
+        Disk(2180.0 * per_area, 1.5, 0.045, hole=12.0, sech2=True),
+    )
+    bulge = Bulge(98.4 * per_volume, 0.075, 2.1, 1.8, 0.5)
+    scale = 19.6
+    halo = Component("halo", "nfw", (0.00854 * per_volume * 4.0 * math.pi * scale**3, scale))
+    parts = (DiskAndBulge("disks, gas and bulge", disks, bulge), halo)
+    note = (
+        "Best fit of table 3; solved here to the published density (multipoles up to 60), not galpy's expansion of it."
+    )
+    return Potential("McMillan17", parts, "McMillan 2017, MNRAS 465, 76 (arXiv:1608.00971)", note)
+
+
 def _light() -> Potential:
     model = _bovy_2014()
     return Potential("light", model.components, model.citation, f"MWPotential2014 as the light variant. {model.note}")
@@ -90,6 +110,7 @@ _MODELS: dict[str, Callable[[], Potential]] = {
     "MilkyWayPotential": _gala_v1,
     "MilkyWayPotential2022": _gala_v2,
     "MWPotential2014": _bovy_2014,
+    "McMillan17": _mcmillan_2017,
     "Marchetti2017": _marchetti_2017,
     "light": _light,
     "heavy": _heavy,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.dynamics.components import Component, G, gala_component, galpy_component
+from starloom.dynamics.disk_tables import DiskAndBulge
 from starloom.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -43,7 +44,7 @@ class Potential:
     """
 
     name: str
-    components: tuple[Component, ...]
+    components: tuple[Component | DiskAndBulge, ...]
     citation: str = ""
     note: str = ""
 
@@ -167,12 +168,7 @@ class Potential:
     @property
     def parameters(self) -> dict[str, dict[str, float]]:
         """Numbers of each component, for a record."""
-        from starloom.dynamics.components import PARAMETERS
-
-        return {
-            f"{number} {part.name} ({part.kind})": dict(zip(PARAMETERS[part.kind], part.values, strict=True))
-            for number, part in enumerate(self.components)
-        }
+        return {f"{number} {part.name} ({part.kind})": part.numbers for number, part in enumerate(self.components)}
 
 
 def _points(x: ArrayLike) -> Array:
