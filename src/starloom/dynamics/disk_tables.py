@@ -121,7 +121,7 @@ def solve(parts: DiskAndBulge) -> list[float]:
     place = SCALE * np.sinh(nodes[PAD:])
     radius, z = np.meshgrid(np.maximum(place, 1e-9), place, indexing="ij")
     r = np.maximum(np.hypot(radius, z), SHELLS[0])
-    total, mass, quadrupole = _multipoles(parts, r, z / r)
+    total, moments = _multipoles(parts, r, z / r)
     for disk in parts.disks:
         total += 4.0 * math.pi * disk.surface(r)[0] * disk.profile(z)[1]
     total *= G
@@ -135,11 +135,12 @@ def solve(parts: DiskAndBulge) -> list[float]:
     first = PAD - 2
     kept = np.asarray(both.c).T[first : first + CELLS + ORDER + 1, first : first + CELLS + ORDER + 1]
     size = float(CELLS + ORDER + 1)
-    return [size, 1.0 / SCALE, 1.0 / step, REACH, G * mass, G * quadrupole, *kept.ravel().tolist()]
+    return [size, 1.0 / SCALE, 1.0 / step, REACH, *(G * moment for moment in moments), *kept.ravel().tolist()]
 
 
-def _multipoles(parts: DiskAndBulge, r: Array, cosine: Array) -> tuple[Array, float, float]:
-    """Potential over G of the density that the disks' leading part leaves, at points; total mass; quadrupole moment."""
+def _multipoles(parts: DiskAndBulge, r: Array, cosine: Array) -> tuple[Array, list[float]]:
+    """Potential over G of the density that the disks' leading part leaves, at points; and the mass with the
+    moments of second and fourth degree of the whole density."""
     from scipy.interpolate import CubicHermiteSpline
     from scipy.special import eval_legendre
 
@@ -162,7 +163,7 @@ def _multipoles(parts: DiskAndBulge, r: Array, cosine: Array) -> tuple[Array, fl
     for degree in range(0, DEGREES + 1, 2):
         legendre = eval_legendre(degree, mu)
         shells = (2 * degree + 1) * (rest * legendre * mu_weight).sum(axis=-1)  # (2l+1)/2 over [-1, 1]
-        if degree in (0, 2):
+        if degree <= 4:
             moments[degree] = float(
                 (full * legendre * mu_weight).sum(axis=-1).ravel() @ (a ** (degree + 2) * w).ravel()
             )
@@ -176,7 +177,7 @@ def _multipoles(parts: DiskAndBulge, r: Array, cosine: Array) -> tuple[Array, fl
         value = -4.0 * math.pi / (2 * degree + 1) * (inner + outer)
         change = -4.0 * math.pi / (2 * degree + 1) * (degree * outer - (degree + 1) * inner)  # d/d ln r
         total += CubicHermiteSpline(log_edges, value, change)(np.log(r)) * eval_legendre(degree, cosine)
-    return total, 4.0 * math.pi * moments[0], 4.0 * math.pi * moments[2]
+    return total, [4.0 * math.pi * moments[degree] for degree in (0, 2, 4)]
 
 
 def _angles() -> tuple[Array, Array]:

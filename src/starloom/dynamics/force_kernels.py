@@ -99,14 +99,15 @@ def _axisymmetric_table(data: Array, start: int, axis: float, z: float) -> tuple
     """Potential, its derivative with respect to R over R, and with respect to z over z, from a table."""
     size, per_scale, inverse, reach = int(data[start]), data[start + 1], data[start + 2], data[start + 3]
     radius, height = math.sqrt(axis), abs(z)
-    if radius >= reach or height >= reach:  # mass and quadrupole rule out there
+    if radius >= reach or height >= reach:  # the moments of degree 0, 2 and 4 rule there
         squared = axis + z * z
         r = math.sqrt(squared)
-        mass, moment = data[start + 4], data[start + 5]
-        cosine = z * z / squared
-        shape = 1.5 * cosine - 0.5
-        base = mass / (squared * r) + 3.0 * moment * (2.5 * cosine - 0.5) / (squared * squared * r)
-        return -mass / r - moment * shape / (squared * r), base, base - 3.0 * moment / (squared * squared * r)
+        mass, second, fourth = data[start + 4], data[start + 5] / squared, data[start + 6] / (squared * squared)
+        c = z * z / squared
+        p2, p4, slope4 = 1.5 * c - 0.5, (35.0 * c * c - 30.0 * c + 3.0) / 8.0, (140.0 * c - 60.0) / 8.0
+        by_radius = mass + second * (3.0 * p2 + 3.0 * c) + fourth * (5.0 * p4 + slope4 * c)
+        by_height = by_radius - 3.0 * second - slope4 * fourth
+        return -(mass + second * p2 + fourth * p4) / r, by_radius / (squared * r), by_height / (squared * r)
     p, q = radius * per_scale, height * per_scale
     u, w = math.asinh(p) * inverse, math.asinh(q) * inverse
     i, j = int(u), int(w)
@@ -114,7 +115,7 @@ def _axisymmetric_table(data: Array, start: int, axis: float, z: float) -> tuple
     bs, cs = _quintic_slope(u - i), _quintic_slope(w - j)
     value = along_u = along_w = 0.0
     for m in range(6):
-        at = start + 6 + (i + m) * size + j
+        at = start + 7 + (i + m) * size + j
         row = slope = 0.0
         for n in range(6):
             row += c[n] * data[at + n]

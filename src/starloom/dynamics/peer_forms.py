@@ -26,7 +26,7 @@ def gala_wrapper(potential: Potential) -> Any:
             return potential.value(q) * per_square
 
         def _gradient(self, q: Any, t: Any = 0.0) -> Any:
-            return -potential.acceleration(q) * per_square
+            return -potential.acceleration(np.swapaxes(q, 0, -1)).T * per_square  # gala gives this one (3, n)
 
     return FromStarloom(units=galactic)
 

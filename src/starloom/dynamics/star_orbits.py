@@ -160,12 +160,14 @@ def _reasons(seen: _Seen, found: Actions) -> list[str]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was measured: values (n, 6) with a parallax in the third place where ``inverted``, covariances, reasons."""
+    """What was measured: values (n, 6) with a parallax in the third place where ``inverted``, covariances, reasons,
+    and whether the table has errors at all."""
 
     values: Array
     covariance: Array
     inverted: NDArray[np.bool_]
     reasons: list[str]
+    uncertain: bool
 
     @classmethod
     def read(cls, stars: QTable, zero_point: float) -> _Seen:
@@ -204,7 +206,8 @@ class _Seen:
         remark(loose, f"no distance: the parallax is less precise than {LEAST_PRECISE:.0%}")
         values[loose, 2] = np.nan
         covariance = errors[:, :, None] * errors[:, None, :] * cls._correlations(stars, inverted, column)
-        return cls(values, covariance, inverted, [", ".join(texts) for texts in reasons])
+        uncertain = any(f"{name}_error" in stars.colnames for name in (*_COORDINATES, "parallax"))
+        return cls(values, covariance, inverted, [", ".join(texts) for texts in reasons], uncertain)
 
     @staticmethod
     def _correlations(
@@ -218,11 +221,6 @@ class _Seen:
                 value = np.where(inverted, value, 0.0)
             matrix[:, i, j] = matrix[:, j, i] = value
         return matrix
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the table gave any errors."""
-        return bool((self.covariance != 0).any())
 
     def center(self) -> list[Array]:
         """The six coordinates as measured, distances in kpc."""
