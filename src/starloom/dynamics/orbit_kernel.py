@@ -36,7 +36,7 @@ D = np.ascontiguousarray(dop853.D)
 
 OK, NOT_FINITE, TOO_MANY_STEPS, STEP_TOO_SMALL = 0, 1, 2, 4
 SHORTEST_STEP = 1e-14  # of the span still to go
-FINEST = 1e-14  # tolerance below which rounding rules
+FINEST = 1e-15  # tolerance below which rounding rules
 SAFETY, GROW, SHRINK = 0.9, 6.0, 0.2
 
 # Columns of the summary of an orbit
@@ -104,6 +104,7 @@ def integrate_star(
     v_start: Array,
     times: Array,
     tolerance: float,
+    reference: float,
     most_steps: int,
     positions: Array,
     velocities: Array,
@@ -112,8 +113,8 @@ def integrate_star(
 ) -> int:
     """Carry one star from time 0 through times of one sign that move away from 0, in units of kpc/(km/s).
 
-    Positions and velocities (t, 3) are filled at the times; ``summary`` is added to. ``work`` is room for 3 x 60
-    numbers. Returns a flag; what was not reached is NaN.
+    Positions and velocities (t, 3) are filled at the times; ``summary`` is added to. ``reference`` is the energy
+    that errors are measured by; ``work`` is room (64, 3). Returns a flag; what was not reached is NaN.
     """
     acc, vel = work[0:16], work[16:32]
     x, v, a = work[32], work[33], work[34]
@@ -169,7 +170,7 @@ def integrate_star(
                 x[1] + ch * v[1] + hh * p1,
                 x[2] + ch * v[2] + hh * p2,
             )
-        far = near = 0.0
+        far = 0.0
         scale_x = scale_v = 0.0
         err5x = err3x = err5v = err3v = 0.0
         for i in range(3):
@@ -193,9 +194,12 @@ def integrate_star(
             err3v += (h * e3v) ** 2
         # a speed that also holds at a turning point: that of a circular orbit under the force there
         scale_v += math.sqrt(far * scale_x)
-        near = 1.0 / (scale_x * tolerance * tolerance + 1e-300)
-        five = err5x * near + err5v / (scale_v * tolerance * tolerance + 1e-300)
-        three = err3x * near + err3v / (scale_v * tolerance * tolerance + 1e-300)
+        # where the energy is a small rest of large parts, the same error of it needs finer steps
+        allowed = max(tolerance * min(1.0, 6.0 * reference / (scale_v + 1e-300)), FINEST)
+        near = 1.0 / (scale_x * allowed * allowed + 1e-300)
+        swift = 1.0 / (scale_v * allowed * allowed + 1e-300)
+        five = err5x * near + err5v * swift
+        three = err3x * near + err3v * swift
         error = five / math.sqrt(five + 0.01 * three + 1e-300)
         if not math.isfinite(error):
             h *= SHRINK
@@ -364,17 +368,15 @@ def integrate_block(
         found = OK
         start = _energy(kinds, offsets, data, x[n], v[n])
         kinetic = 0.5 * (v[n, 0] ** 2 + v[n, 1] ** 2 + v[n, 2] ** 2)
-        # a star near escape has a small energy left of large parts: the same relative error needs finer steps
-        share = abs(start) / (kinetic + abs(start - kinetic) + 1e-300)
-        allowed = max(tolerance * min(1.0, 3.0 * share), FINEST)
+        reference = max(abs(start), 1e-4 * (kinetic + abs(start - kinetic)))
         if ahead > 0:
             found |= integrate_star(
-                kinds, offsets, data, x[n], v[n], mine[:ahead], allowed, most_steps,
+                kinds, offsets, data, x[n], v[n], mine[:ahead], tolerance, reference, most_steps,
                 positions[n, :ahead], velocities[n, :ahead], row, work,
             )  # fmt: skip
         if ahead < mine.size:
             found |= integrate_star(
-                kinds, offsets, data, x[n], v[n], mine[ahead:], allowed, most_steps,
+                kinds, offsets, data, x[n], v[n], mine[ahead:], tolerance, reference, most_steps,
                 positions[n, ahead:], velocities[n, ahead:], row, work,
             )  # fmt: skip
         flag[n] = found

@@ -175,7 +175,7 @@ def test_frames_that_cannot_be(settings):
 
 
 def test_unknown_preset():
-    with pytest.raises(ConfigError, match="astropy_v4.0"):
+    with pytest.raises(ConfigError, match="astropy_v"):
         GalacticFrame.named("kepler")
 
 

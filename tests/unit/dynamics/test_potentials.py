@@ -51,15 +51,21 @@ def test_galpy_form(model):
     found, ro, vo = potential(model), 8.122, 231.0
     galpy = found.to_galpy(ro, vo)
     radius, z = np.hypot(POINTS[:, 0], POINTS[:, 1]), POINTS[:, 2]
-    value = np.array([evaluatePotentials(galpy, r / ro, h / ro, use_physical=False) for r, h in zip(radius, z)])
+    value = np.array(
+        [evaluatePotentials(galpy, r / ro, h / ro, use_physical=False) for r, h in zip(radius, z, strict=True)]
+    )
     difference = value * vo**2 - found.value(POINTS)
     if any(part.kind == "power_law_cutoff" for part in found.components):
         difference -= difference[0]  # galpy counts that part from its own center
     assert np.abs(difference).max() < 1e-6 * np.abs(found.value(POINTS)).min()
     force = found.acceleration(POINTS)
     along = np.sum(force[:, :2] * POINTS[:, :2], axis=1) / radius
-    by_r = [evaluateRforces(galpy, r / ro, h / ro, use_physical=False) * vo**2 / ro for r, h in zip(radius, z)]
-    by_z = [evaluatezforces(galpy, r / ro, h / ro, use_physical=False) * vo**2 / ro for r, h in zip(radius, z)]
+    by_r = [
+        evaluateRforces(galpy, r / ro, h / ro, use_physical=False) * vo**2 / ro for r, h in zip(radius, z, strict=True)
+    ]
+    by_z = [
+        evaluatezforces(galpy, r / ro, h / ro, use_physical=False) * vo**2 / ro for r, h in zip(radius, z, strict=True)
+    ]
     assert relative(np.stack([by_r, by_z], -1), np.stack([along, force[:, 2]], -1)) < 1e-6
 
 
