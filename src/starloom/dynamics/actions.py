@@ -35,7 +35,7 @@ class Actions:
     ----------
     action_r, action_z : radial and vertical action (kpc km/s), shape (n,).
     l_z : angular momentum about the axis, the third action (kpc km/s), in the handedness of the input.
-    omega_r, omega_phi, omega_z : frequencies (km/s/kpc; 2 pi / omega / 0.9778 is a period in Gyr).
+    omega_r, omega_phi, omega_z : frequencies (km/s/kpc; 0.9778 x 2 pi / omega is a period in Gyr).
     eccentricity, z_max, pericenter, apocenter : shape of the orbit (kpc), as galpy defines them for the fudge: the
         pericenter in the plane, the apocenter and largest height at the orbit's outer upper corner.
     energy : (km/s)^2.

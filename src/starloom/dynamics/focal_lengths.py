@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from starloom.dynamics.orbits import KPC_PER_GYR, integrate
+from starloom.dynamics.orbits import TIME_UNIT, integrate
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
 
@@ -123,7 +123,7 @@ def focal_table(potential: Potential) -> FocalTable:
     rest = 2.0 * (np.repeat(energies, SHAPES) - potential.value(start)) - around**2
     rest = np.sqrt(np.maximum(rest, 1e-4 * around**2) / 2.0)
     velocity = np.stack([rest, around, rest], axis=-1)
-    period = 2.0 * np.pi * np.repeat(radii / speed, SHAPES) / KPC_PER_GYR
+    period = 2.0 * np.pi * np.repeat(radii / speed, SHAPES) * TIME_UNIT
     times = period[:, None] * PERIODS * (np.arange(POINTS) + 0.5) / POINTS
     paths = integrate(potential, start, velocity, times, tolerance=1e-8).positions
     found = local_focal_length(potential, paths.reshape(-1, 3)).reshape(len(guide), POINTS)

@@ -14,7 +14,7 @@ from starloom.dynamics.threads import in_blocks
 from starloom.errors import ConfigError
 
 Array = NDArray[np.float64]
-KPC_PER_GYR = 0.9777922216807892  # km/s
+TIME_UNIT = 0.9777922216807892  # Gyr: one kpc / (km/s)
 TOLERANCE = 1e-10  # of position and velocity in each step
 MOST_STEPS = 1_000_000
 REASONS = {
@@ -156,7 +156,7 @@ def integrate(
 def _outward(times: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """Order of times from 0 on, then from 0 back; how many are from 0 on; and the times so, in kpc/(km/s)."""
     order = np.lexsort((np.abs(times), times < 0), axis=-1)
-    ordered = np.take_along_axis(times, order, axis=-1) * KPC_PER_GYR
+    ordered = np.take_along_axis(times, order, axis=-1) / TIME_UNIT
     return order, (times >= 0).sum(axis=-1), np.ascontiguousarray(ordered)
 
 

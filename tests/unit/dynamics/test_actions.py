@@ -6,7 +6,7 @@ import pytest
 from starloom.dynamics.actions import actions
 from starloom.dynamics.components import Component, G
 from starloom.dynamics.focal_lengths import focal_table, local_focal_length
-from starloom.dynamics.orbits import integrate
+from starloom.dynamics.orbits import TIME_UNIT, integrate
 from starloom.dynamics.potentials import Potential, potential
 from starloom.errors import ConfigError
 
@@ -84,9 +84,9 @@ def test_a_staeckel_potential_is_exact_along_orbits():
     # frequencies are those of the angles: mean rate of the azimuth over many turns
     long = integrate(STAECKEL, x[1:2], v[1:2], np.linspace(0, 60, 60001))
     angle = np.unwrap(np.arctan2(long.positions[0, :, 1], long.positions[0, :, 0]))
-    rate = (angle[-1] - angle[0]) / (60 * 0.9777922216807892)
+    rate = (angle[-1] - angle[0]) / (60 / TIME_UNIT)
     assert rate == pytest.approx(found.omega_phi.reshape(30, 25)[1, 0], rel=2e-3)
-    assert long.passages[0, 0] * 2 * np.pi / (60 * 0.9777922216807892) == pytest.approx(
+    assert long.passages[0, 0] * 2 * np.pi / (60 / TIME_UNIT) == pytest.approx(
         found.omega_r.reshape(30, 25)[1, 0], rel=1e-2
     )
 
