@@ -6,11 +6,12 @@ import difflib
 from pathlib import PurePath
 
 from starloom.datasets.dataset import DataFile, Dataset
-from starloom.datasets.entries import isochrones, streams
+from starloom.datasets.entries import isochrones, stream_origins, streams
 from starloom.errors import DatasetError
 
 _SUBJECTS = (
     isochrones,
+    stream_origins,
     streams,
 )
 _registered: dict[str, Dataset] = {dataset.name: dataset for subject in _SUBJECTS for dataset in subject.DATASETS}

@@ -163,22 +163,24 @@ def read_off(grid: Array, first: int, last: int, phi1: float, near: int, out: Ar
 @_jit
 def _normal(delta: float, variance: float) -> float:
     """Natural log of a normal density."""
-    value: float = -0.5 * (delta * delta / variance + math.log(variance) + LOG_TWO_PI)
-    return value
+    return -0.5 * (delta * delta / variance + math.log(variance) + LOG_TWO_PI)
 
 
 @_jit
 def _normal_pair(east: float, north: float, row: Array, scatter2: float) -> float:
     """Natural log of the density of a row's proper motion: of both components, or of the one it has."""
     vxx, vyy = row[6] * row[6] + scatter2, row[8] * row[8] + scatter2
-    if row[6] != row[6]:
-        return _normal(north, vyy)
-    if row[8] != row[8]:
-        return _normal(east, vxx)
-    vxy = row[9] * row[6] * row[8]
-    determinant = vxx * vyy - vxy * vxy
-    chi2 = (vyy * east * east - 2.0 * vxy * east * north + vxx * north * north) / determinant
-    return -0.5 * (chi2 + math.log(determinant)) - LOG_TWO_PI
+    determinant, chi2, terms = 1.0, 0.0, 0.0
+    if row[6] == row[6] and row[8] == row[8]:
+        vxy = row[9] * row[6] * row[8]
+        determinant = vxx * vyy - vxy * vxy
+        chi2 = (vyy * east * east - 2.0 * vxy * east * north + vxx * north * north) / determinant
+        terms = 2.0
+    elif row[6] == row[6]:
+        determinant, chi2, terms = vxx, east * east / vxx, 1.0
+    elif row[8] == row[8]:
+        determinant, chi2, terms = vyy, north * north / vyy, 1.0
+    return -0.5 * (chi2 + math.log(determinant) + terms * LOG_TWO_PI)
 
 
 @_jit
@@ -192,11 +194,10 @@ def _row(row: Array, seen: Array, sky: float, distance: float, motion: float, ve
         total += _normal(row[1] - seen[1], row[2] * row[2] + sky * sky)
     if row[4] == row[4]:
         total += _normal(row[3] - seen[2] * zero[0], row[4] * row[4] + distance * distance)
-    if row[6] == row[6] or row[8] == row[8]:
-        cos, sin = row[12], row[13]  # (pm1, pm2) = turn (pmra, pmdec); turn = [[cos, sin], [-sin, cos]]
-        east = row[5] - zero[1] - (cos * seen[3] - sin * seen[4])
-        north = row[7] - zero[2] - (sin * seen[3] + cos * seen[4])
-        total += _normal_pair(east, north, row, motion * motion)
+    cos, sin = row[12], row[13]  # (pm1, pm2) = turn (pmra, pmdec); turn = [[cos, sin], [-sin, cos]]
+    east = row[5] - zero[1] - (cos * seen[3] - sin * seen[4])
+    north = row[7] - zero[2] - (sin * seen[3] + cos * seen[4])
+    total += _normal_pair(east, north, row, motion * motion)
     if row[11] == row[11]:
         total += _normal(row[10] - seen[5], row[11] * row[11] + velocity * velocity)
     return total

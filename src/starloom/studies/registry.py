@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from starloom.catalog.schema import Schema
     from starloom.studies.study import Study
 
-STUDIES = {"gd1-stream": "starloom.studies.gd1_stream"}
+STUDIES = {
+    "gd1-stream": "starloom.studies.gd1_stream",
+    "stream-origins": "starloom.studies.stream_origins",
+}
 
 
 def names() -> list[str]:
