@@ -21,7 +21,7 @@ from starloom.files import write_text
 
 PAGE = Path(__file__).resolve().parent / "RESULTS.md"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-PACKAGES = ("starloom", "numpy", "scipy", "astropy", "gala", "torch", "numba")
+PACKAGES = ("starloom", "numpy", "scipy", "astropy", "gala", "galpy", "torch", "numba")
 TITLE = """# Side by side
 
 Starloom beside other ways to the same result, in the same process on one thread (`make bench`). Times are CPU seconds,
@@ -33,6 +33,7 @@ the same result.
 def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
+    import speed_dynamics
     import speed_scoring
     import speed_sky
     import speed_streams
@@ -41,6 +42,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "streams": speed_streams.section,
         "scoring of streams": speed_scoring.section,
         "sky": speed_sky.section,
+        "dynamics": speed_dynamics.section,
     }
 
 
