@@ -184,9 +184,11 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
     """Say what a table holds, and which models can be run on it."""
     from starloom.catalog.description import describe as describe_table
     from starloom.catalog.tables import read_table
+    from starloom.dynamics.schema import SCHEMA as ORBITS
     from starloom.studies import registry
 
-    typer.echo(describe_table(read_table(table), registry.model_schemas()).text())
+    models = {**registry.model_schemas(), "orbits": ORBITS}
+    typer.echo(describe_table(read_table(table), models).text())
 
 
 app.command("orbits")(orbits)

@@ -47,6 +47,21 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contra
 
 
 @_jit
+def _put(rows: Array, place: int, values: Array) -> None:
+    """One row of positions or velocities; loops like this compile faster than slices."""
+    for i in range(3):
+        rows[place, i] = values[i]
+
+
+@_jit
+def _blank(positions: Array, velocities: Array, start: int) -> None:
+    """NaN from a row on."""
+    for place in range(start, positions.shape[0]):
+        for i in range(3):
+            positions[place, i] = velocities[place, i] = np.nan
+
+
+@_jit
 def _first_step(x: Array, v: Array, a: Array, tolerance: float) -> float:
     """A first step from the local dynamical time: it is corrected within a few steps."""
     r = math.sqrt(x[0] ** 2 + x[1] ** 2 + x[2] ** 2)
@@ -133,21 +148,22 @@ def integrate_star(
     stage = work[38]
     dense_x, dense_v = work[39:46], work[46:53]
     every, only_z, room = work[53], work[54], work[55:61].ravel()
-    every[:] = 1.0
-    only_z[0], only_z[1], only_z[2] = 0.0, 0.0, 1.0
+    for i in range(3):
+        every[i], only_z[i] = 1.0, 0.0
+    only_z[2] = 1.0
     count = times.size
     for i in range(3):
         x[i], v[i] = x_start[i], v_start[i]
         if not (math.isfinite(x[i]) and math.isfinite(v[i])):
-            positions[:, :] = np.nan
-            velocities[:, :] = np.nan
+            _blank(positions, velocities, 0)
             return NOT_FINITE
     r0 = math.sqrt(x[0] ** 2 + x[1] ** 2 + x[2] ** 2)
     summary[R_LEAST], summary[R_LARGEST] = min(summary[R_LEAST], r0), max(summary[R_LARGEST], r0)
     summary[Z_MAX] = max(summary[Z_MAX], abs(x[2]))
     done = 0
     while done < count and times[done] == 0.0:
-        positions[done], velocities[done] = x, v
+        _put(positions, done, x)
+        _put(velocities, done, v)
         done += 1
     if done == count:
         return OK
@@ -161,10 +177,9 @@ def integrate_star(
         if last:
             h = end - t
         if (abs(h) < SHORTEST_STEP * abs(end) and not last) or not math.isfinite(h):
-            positions[done:] = np.nan
-            velocities[done:] = np.nan
+            _blank(positions, velocities, done)
             return STEP_TOO_SMALL
-        acc[0] = a
+        _put(acc, 0, a)
         for s in range(1, STAGES):
             p0 = p1 = p2 = 0.0
             for j in range(s):
@@ -229,18 +244,19 @@ def integrate_star(
                 _evaluate_dense((times[done] - t) / h, x, v, dense_x, dense_v, positions[done], velocities[done])
                 done += 1
         while done < count and times[done] == t_next:
-            positions[done], velocities[done] = x1, v1
+            _put(positions, done, x1)
+            _put(velocities, done, v1)
             done += 1
         _turning_points(sign, h, x, v, a, x1, v1, a1, every, only_z, room, summary)
         t = t_next
-        x[:], v[:], a[:] = x1, v1, a1
+        for i in range(3):
+            x[i], v[i], a[i] = x1[i], v1[i], a1[i]
         if done >= count:
             return OK
         factor = GROW if error < 1e-12 else min(GROW, max(SHRINK, SAFETY * error**-0.125))
         h *= min(1.0, factor) if rejected else factor
         rejected = False
-    positions[done:] = np.nan
-    velocities[done:] = np.nan
+    _blank(positions, velocities, done)
     return TOO_MANY_STEPS
 
 
@@ -378,22 +394,20 @@ def integrate_block(
     for n in range(x.shape[0]):
         mine, ahead = times[0 if shared else n], forward[0 if shared else n]
         row = summary[n]
-        row[:] = 0.0
+        for column in range(SUMMARY):
+            row[column] = 0.0
         row[PERI_LEAST] = row[R_LEAST] = np.inf
         found = OK
         start = _energy(kinds, offsets, data, x[n], v[n])
         kinetic = 0.5 * (v[n, 0] ** 2 + v[n, 1] ** 2 + v[n, 2] ** 2)
         reference = max(abs(start), 1e-4 * (kinetic + abs(start - kinetic)))
-        if ahead > 0:
-            found |= integrate_star(
-                kinds, offsets, data, x[n], v[n], mine[:ahead], tolerance, reference, most_steps,
-                positions[n, :ahead], velocities[n, :ahead], row, work,
-            )  # fmt: skip
-        if ahead < mine.size:
-            found |= integrate_star(
-                kinds, offsets, data, x[n], v[n], mine[ahead:], tolerance, reference, most_steps,
-                positions[n, ahead:], velocities[n, ahead:], row, work,
-            )  # fmt: skip
+        for part in range(2):
+            first, last = (0, ahead) if part == 0 else (ahead, mine.size)
+            if first < last:
+                found |= integrate_star(
+                    kinds, offsets, data, x[n], v[n], mine[first:last], tolerance, reference, most_steps,
+                    positions[n, first:last], velocities[n, first:last], row, work,
+                )  # fmt: skip
         flag[n] = found
         worst = 0.0
         for k in range(mine.size):
