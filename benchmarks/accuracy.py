@@ -40,9 +40,10 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_origins
     import accuracy_streams
 
-    return [accuracy_streams.SYSTEM]
+    return [accuracy_streams.SYSTEM, accuracy_origins.SYSTEM]
 
 
 class Cache:

@@ -271,10 +271,17 @@ def discoveries(
         shuffled, covariance = shuffled_parents(b, cb, rng)
         log_pair = _log_density(a, ca, shuffled, covariance, scales)
         if with_orbits:
-            log_pair = log_pair + np.log(_orbit_factor(rng.uniform(size=log_pair.shape)))
+            log_pair = log_pair + np.log(_orbit_factor(_uniform_p_values(rng, log_pair.shape)))
         probability, _ = _posterior(log_pair, log_null, result.share)
         counts[k] = np.sum(probability.max(axis=1) > threshold)
     return Discoveries(threshold, int(result.found(threshold).sum()), float(counts.mean()), counts)
+
+
+def _uniform_p_values(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """P-values of parents that have nothing to do with the stream, as coarse as those of ``orbit_match``."""
+    from starloom.streams.orbit_match import RANDOM
+
+    return np.asarray(rng.integers(1, RANDOM + 2, size=shape) / (RANDOM + 1.0))
 
 
 def shuffled_parents(centers: Array, covariances: Array, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -24,6 +24,7 @@ Integers = NDArray[np.int64]
 SIDE = 400  # grid points on each side of the middle
 LONGEST_STEP = 0.004  # kpc / (km/s), about 4 Myr
 DEG = math.pi / 180.0
+LEAST = 2  # grid points on each side
 LOG_TWO_PI = math.log(2.0 * math.pi)
 PHI1, PHI2, DISTANCE, PM1, PM2, VELOCITY = range(6)
 UNCOVERED = 0.05  # deg: a point that the orbit does not reach costs as if it were misplaced on this scale
@@ -123,8 +124,9 @@ def curve(
         forward = 1.0 if rate * direction > 0.0 else -1.0  # in time
         end = ends[0] if direction < 0 else ends[1]
         place = SIDE
-        for _ in range(SIDE):
-            if (grid[place, 0] - end) * direction > 0.0 or rate * direction * forward <= 0.0:
+        for n in range(SIDE):
+            covered = (grid[place, 0] - end) * direction > 0.0 and n >= LEAST  # enough to interpolate
+            if covered or rate * direction * forward <= 0.0:
                 break
             h = forward * min(step * DEG / abs(rate), LONGEST_STEP)
             _step(kinds, offsets, data, phase, h)

@@ -110,7 +110,7 @@ def _quality(posterior: Posterior, chain: Array, acceptance: Array) -> dict[str,
     drift = np.abs(chain[:half].mean(axis=(0, 1)) - chain[half:].mean(axis=(0, 1))) / sigma
     effective = float(chain.shape[0] * chain.shape[1] / np.nanmax(time[:5]))
     warnings = []
-    if effective < 200 or np.nanmax(drift[:5]) > 0.3:
+    if effective < 200 or np.nanmax(drift[:5]) > 0.2 + 4.0 / np.sqrt(effective):  # the mean of a half has errors too
         warnings.append(
             f"{posterior.points.name}: the sampling has not converged (about {effective:.0f} independent samples, "
             f"mean of the second half off by {np.nanmax(drift[:5]):.2f} sigma); use more steps"

@@ -14,7 +14,9 @@ from starloom.streams.orbit_posterior import Posterior
 
 Array = NDArray[np.float64]
 STARTS = 6  # maxima of the first grid that are followed up
-CUT = 40.0  # a start this much below the best in ln P is not followed to the end
+FOLLOWED = 3  # of them are followed to the end
+CUT = 40.0  # but none that is this much below the best in ln P
+FIRST_CLIMB, LAST_CLIMB = 300, 1200  # evaluations
 RIVAL = 8.0  # a maximum this close to the best in ln P is given to the sampler too
 
 
@@ -124,14 +126,17 @@ def maximum(posterior: Posterior) -> tuple[Array, Array]:
             chosen.append(int(place))
         if len(chosen) == STARTS:
             break
-    climbed = [_climb(posterior, guesses[n], first_steps(posterior, guesses[n]), 400) for n in chosen]
-    top = max(value for _, value in climbed)
-    finished = []
-    for place, value in climbed:
-        if value > top - CUT:
-            again = _climb(posterior, place, 0.5 * first_steps(posterior, place), 1500)
-            finished.append(_climb(posterior, again[0], 0.1 * first_steps(posterior, again[0]), 1500))
+    climbed = [_climb(posterior, guesses[n], first_steps(posterior, guesses[n]), FIRST_CLIMB) for n in chosen]
+    climbed.sort(key=lambda pair: -pair[1])
+    near = [place for place, value in climbed[:FOLLOWED] if value > climbed[0][1] - CUT]
+    finished = [_climb(posterior, place, 0.5 * first_steps(posterior, place), LAST_CLIMB) for place in near]
     finished.sort(key=lambda pair: -pair[1])
-    best, top = finished[0]
-    others = [place for place, value in finished[1:] if value > top - RIVAL]
+    # a simplex can stall: once more from where the best one ended
+    best, top = _climb(posterior, finished[0][0], 0.1 * first_steps(posterior, finished[0][0]), LAST_CLIMB)
+    others = [place for place, value in finished[1:] if value > top - RIVAL and _apart(place, best)]
     return best, np.array(others).reshape(-1, len(best))
+
+
+def _apart(a: Array, b: Array) -> bool:
+    """Whether two orbits differ by more than a sampler's first steps: in distance by 5 %, in velocity by 20 km/s."""
+    return bool(abs(a[1] / b[1] - 1.0) > 0.05 or abs(a[4] - b[4]) > 20.0)

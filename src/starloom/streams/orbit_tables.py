@@ -102,7 +102,7 @@ def _declination(name: str, ra: Array, dec: Array, wanted: Array) -> Array:
     frame = great_circle(name, ra, dec)
     phi1, phi2 = frame.to_frame(ra, dec)
     curve = np.polynomial.Polynomial.fit(phi1, phi2, min(CURVE_DEGREE, len(ra) - 1))
-    margin = 0.1 * (phi1.max() - phi1.min()) + 1.0
+    margin = 0.25 * (phi1.max() - phi1.min()) + 5.0
     along = np.linspace(phi1.min() - margin, phi1.max() + margin, 4001)
     inside = np.clip(along, phi1.min(), phi1.max())
     # beyond the last position the curve goes on straight: a cubic would run away

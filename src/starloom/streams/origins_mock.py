@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from starloom.dynamics.frames import GalacticFrame
-from starloom.dynamics.potentials import potential
+from starloom.dynamics.orbits import integrate
+from starloom.dynamics.potentials import Potential, potential
 from starloom.errors import FitError
 from starloom.seeds import generator
+from starloom.streams.motion_integrals import phase_space_samples
 from starloom.streams.orbit_mock import MockSurvey, cluster_stream, halo_orbits, orbit_stream
 
 if TYPE_CHECKING:
@@ -46,8 +48,15 @@ class MadeHalo:
     parents: dict[str, str]
 
 
-def make(setup: MockHalo, seed: int | np.random.Generator) -> MadeHalo:
+def make(setup: MockHalo, seed: int | np.random.Generator, listed: QTable | None = None) -> MadeHalo:
     """Make clusters and streams.
+
+    Parameters
+    ----------
+    setup : how many of each, and where they move.
+    seed : of everything.
+    listed : real clusters, as ``progenitors.clusters_and_satellites`` gives them: streams then come from those of them
+        whose orbits stay between 3 and 80 kpc, and ``clusters`` is not made.
 
     Returns
     -------
@@ -58,11 +67,14 @@ def make(setup: MockHalo, seed: int | np.random.Generator) -> MadeHalo:
 
     rng = generator(seed)
     milky_way, frame = potential(setup.potential), GalacticFrame.named(setup.frame)
-    phase = halo_orbits(milky_way, setup.clusters, rng)
-    names = [f"Made{k + 1}" for k in range(setup.clusters)]
+    if listed is None:
+        phase = halo_orbits(milky_way, setup.clusters, rng)
+        names = [f"Made{k + 1}" for k in range(setup.clusters)]
+    else:
+        phase, names = _halo_clusters(listed, milky_way, frame)
     tables: list[QTable] = []
     parents: dict[str, str] = {}
-    for k in rng.permutation(setup.clusters):
+    for k in rng.permutation(len(names)):
         if len(parents) == setup.with_parent:
             break
         try:
@@ -83,7 +95,17 @@ def make(setup: MockHalo, seed: int | np.random.Generator) -> MadeHalo:
         made["stream"] = name
         parents[name] = ""
         tables.append(made)
-    return MadeHalo(vstack(tables), _cluster_list(frame, phase, names, rng), parents)
+    clusters = _cluster_list(frame, phase, names, rng) if listed is None else listed
+    return MadeHalo(vstack(tables), clusters, parents)
+
+
+def _halo_clusters(listed: QTable, milky_way: Potential, frame: GalacticFrame) -> tuple[np.ndarray, list[str]]:
+    """Phase space and names of the clusters of a list whose orbits stay in the halo."""
+    samples, reason = phase_space_samples(listed, frame, 1, np.random.default_rng(0))
+    phase, names = samples[reason == "", 0], np.asarray(listed["name"]).astype(str)[reason == ""]
+    orbits = integrate(milky_way, phase[:, :3], phase[:, 3:], np.linspace(0.0, 3.0, 7), tolerance=1e-7)
+    chosen = (orbits.flag == 0) & (orbits.r_least > 3.0) & (orbits.r_largest < 80.0)
+    return phase[chosen], [str(name) for name in names[chosen]]
 
 
 def _cluster_list(frame: GalacticFrame, phase: np.ndarray, names: list[str], rng: np.random.Generator) -> QTable:

@@ -221,7 +221,8 @@ def _associations(
     results.number("false-discovery rate", chance.rate, "", meaning="expected by chance over found")
     results.number(
         "streams associated after shuffling", by_chance, "of the streams", low=float(low), high=float(high),
-        bar=Bar("<=", 0.05), meaning="L_z and L_perp of clusters exchanged within neighbors in energy",
+        bar=Bar("<=", 0.05) if real else None,
+        meaning="L_z and L_perp of clusters exchanged within neighbors in energy; the share below stays as fitted",
     )  # fmt: skip
     results.number("share of streams with a listed parent", found.share, "", meaning="fitted; the prior of P")
     for stream, parent in PARENTS.items():

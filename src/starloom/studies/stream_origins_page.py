@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.results.figures import Figure, Layer, Line, Panel, Points
+from starloom.results.figures import Band, Figure, Layer, Line, Panel, Points
 
 if TYPE_CHECKING:
     from starloom.streams.association import Associations
@@ -154,10 +154,9 @@ def _velocities(fitted: FittedStreams, names: list[str]) -> Figure:
             Points(
                 points["phi1"][known], observed, "stars", y_error=points["radial_velocity_error"][known], role="data"
             ),
+            Band(phi1, low, high, "central 68 %"),
             Line(phi1, middle, "orbit"),
-            Line(phi1, low, role="reference"),
-            Line(phi1, high, role="reference"),
         ]
         panels.append(Panel(layers, "phi1 [deg]", "v_r [km/s]", title=name))
-    caption = "Radial velocities of the stars of streams that have them, with the fitted orbit (dashed: central 68 %)."
+    caption = "Radial velocities of the stars of streams that have them, with the fitted orbit."
     return Figure("velocities", caption, panels, columns=2, panel_size=(5.5, 3.2))
