@@ -23,7 +23,8 @@ def named_objects(files: Sequence[Path], output: Path) -> None:
         clusters = set(content["_collections"]["MWglobularclusters"])
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{files[0]} is not galpy's list of named objects: {error}") from error
-    rows = {name: entry for name, entry in content.items() if not name.startswith("_") and "ra" in entry}
+    objects = {name: entry for name, entry in content.items() if not name.startswith("_") and isinstance(entry, dict)}
+    rows = {name: entry for name, entry in objects.items() if "ra" in entry}
     if not rows:
         raise DatasetError(f"{files[0]} holds no object with a position")
     columns: dict[str, object] = {

@@ -69,7 +69,10 @@ MW_PROGENITORS = Dataset(
         "2021MNRAS.505.5978V Vasiliev & Baumgardt 2021, Gaia EDR3 view on galactic globular clusters; galpy "
         "2015ApJS..216...29B; dwarf galaxies 2025OJAp....8E.142P Pace 2025, The Local Volume Database"
     ),
-    notes="Proper motions of the planets in galpy's list are no measurements; clusters without velocity are left out.",
+    notes=(
+        "Proper motions of the planets in galpy's list are no measurements; clusters without velocity are left out. The "
+        "dwarf galaxies have no source here: put the table into a data folder."
+    ),
 )
 
 DATASETS = (STREAM_ORBIT_INPUTS, MW_PROGENITORS)
