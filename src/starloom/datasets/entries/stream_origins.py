@@ -70,8 +70,8 @@ MW_PROGENITORS = Dataset(
         "2015ApJS..216...29B; dwarf galaxies 2025OJAp....8E.142P Pace 2025, The Local Volume Database"
     ),
     notes=(
-        "Proper motions of the planets in galpy's list are no measurements; clusters without velocity are left out. The "
-        "dwarf galaxies have no source here: put the table into a data folder."
+        "Proper motions of the planets in galpy's list are no measurements; clusters without velocity are left out. "
+        "The dwarf galaxies have no source here: put the table into a data folder."
     ),
 )
 
