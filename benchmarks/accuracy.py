@@ -40,11 +40,18 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_origins
     import accuracy_som
     import accuracy_stars
     import accuracy_streams
 
-    return [accuracy_streams.TAILORED_SYSTEM, accuracy_streams.SYSTEM, accuracy_stars.SYSTEM, accuracy_som.SYSTEM]
+    return [
+        accuracy_streams.TAILORED_SYSTEM,
+        accuracy_streams.SYSTEM,
+        accuracy_origins.SYSTEM,
+        accuracy_som.SYSTEM,
+        accuracy_stars.SYSTEM,
+    ]
 
 
 class Cache:

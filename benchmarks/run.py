@@ -21,7 +21,7 @@ from starloom.files import write_text
 
 PAGE = Path(__file__).resolve().parent / "RESULTS.md"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-PACKAGES = ("starloom", "numpy", "scipy", "astropy", "gala", "torch", "numba")
+PACKAGES = ("starloom", "numpy", "scipy", "astropy", "gala", "galpy", "torch", "numba")
 TITLE = """# Side by side
 
 Starloom beside other ways to the same result, in the same process on one thread (`make bench`). Times are CPU seconds,
@@ -33,6 +33,7 @@ the same result.
 def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
+    import speed_dynamics
     import speed_scoring
     import speed_sdss
     import speed_sky
@@ -49,6 +50,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "stars": speed_stars.section,
         "maps": speed_som.section,
         "spectra and selection": speed_spectra.section,
+        "dynamics": speed_dynamics.section,
     }
 
 

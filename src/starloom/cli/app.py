@@ -12,6 +12,7 @@ import typer
 
 from starloom import errors, progress
 from starloom.cli import predict, sdss, som, streams, train
+from starloom.cli.orbits import orbits
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -190,9 +191,14 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
     """Say what a table holds, and which models can be run on it."""
     from starloom.catalog.description import describe as describe_table
     from starloom.catalog.tables import read_table
+    from starloom.dynamics.schema import SCHEMA as ORBITS
     from starloom.studies import registry
 
-    typer.echo(describe_table(read_table(table), registry.model_schemas()).text())
+    models = {**registry.model_schemas(), "orbits": ORBITS}
+    typer.echo(describe_table(read_table(table), models).text())
+
+
+app.command("orbits")(orbits)
 
 
 @data_app.command("list")

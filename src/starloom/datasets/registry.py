@@ -6,7 +6,15 @@ import difflib
 from pathlib import PurePath
 
 from starloom.datasets.dataset import DataFile, Dataset
-from starloom.datasets.entries import apogee, galaxies, isochrones, sdss_targeting, star_spectra, streams
+from starloom.datasets.entries import (
+    apogee,
+    galaxies,
+    isochrones,
+    sdss_targeting,
+    star_spectra,
+    stream_origins,
+    streams,
+)
 from starloom.errors import DatasetError
 
 _SUBJECTS = (
@@ -15,6 +23,7 @@ _SUBJECTS = (
     isochrones,
     sdss_targeting,
     star_spectra,
+    stream_origins,
     streams,
 )
 _registered: dict[str, Dataset] = {dataset.name: dataset for subject in _SUBJECTS for dataset in subject.DATASETS}

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from starloom.dynamics.frames import GalacticFrame
+from starloom.dynamics.frames import MAS_YR_KPC, GalacticFrame
 from starloom.errors import ConfigError
 
 Array = NDArray[np.float64]
-MAS_YR_KPC = 4.740470463533348  # km/s of one mas/yr at one kpc: astronomical unit / Julian year, exact constants
 
 
 def _unit(longitude: ArrayLike, latitude: ArrayLike) -> Array:
@@ -152,21 +151,8 @@ class StreamFrame:
         distance = np.asarray(distance, dtype=float)
         if not (distance > 0).all():
             raise ConfigError("the solar reflex needs positive distances")
-        velocity = self.matrix @ _sun_velocity_icrs(frame or GalacticFrame())
+        galaxy = frame or GalacticFrame()
+        velocity = self.matrix @ (galaxy.rotation.T @ galaxy.sun.v)  # the Sun's velocity along the stream's axes
         east, north = _east_north(phi1, phi2)
         motion = np.stack([-(east @ velocity), -(north @ velocity)], axis=-1)
         return np.asarray(motion / (MAS_YR_KPC * distance[..., None]))
-
-
-def _sun_velocity_icrs(frame: GalacticFrame) -> Array:
-    """The Sun's Galactocentric velocity along the ICRS axes (km/s), shape (3,)."""
-    import astropy.coordinates as coordinates
-    import astropy.units as u
-
-    # A star at the Sun's place and at rest in the Galaxy moves, seen from the Sun, with minus the Sun's velocity.
-    ends = coordinates.SkyCoord([0, 90, 0] * u.deg, [0, 0, 90] * u.deg, [1, 1, 1] * u.kpc, frame="icrs")
-    origin = coordinates.SkyCoord(0 * u.deg, 0 * u.deg, 1e-15 * u.kpc, frame="icrs")
-    galactocentric = frame.galactocentric()
-    base = origin.transform_to(galactocentric).cartesian.xyz.to_value(u.kpc)
-    axes = ends.transform_to(galactocentric).cartesian.xyz.to_value(u.kpc) - base[:, None]
-    return np.asarray(np.linalg.solve(axes, np.asarray(frame.v_sun)))

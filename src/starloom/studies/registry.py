@@ -19,6 +19,7 @@ STUDIES = {
     "star-foundation": "starloom.studies.star_foundation",
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",
+    "stream-origins": "starloom.studies.stream_origins",
 }
 
 

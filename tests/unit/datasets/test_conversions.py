@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from starloom.catalog.tables import read_table
-from starloom.datasets import conversions
+from starloom.datasets import conversions, galpy_objects
 from starloom.datasets.pandas_store import read_frame
 from starloom.errors import CatalogError, DatasetError
 
@@ -28,6 +28,23 @@ def put_frame(path, key, columns):
             group[f"block{number}_items"] = np.array(names, dtype="S")
             group[f"block{number}_values"] = np.stack([columns[name] for name in names], axis=1)
     return path
+
+
+GALPY = """{"_collections": {"MWglobularclusters": ["NGC1"]}, "NGC1": {"ra": 1.0, "dec": 2.0, "distance": 3.0,
+"pmra": 0.1, "pmdec": 0.2, "vlos": 5.0, "vlos_e": 0.5}, "Draco": {"ra": 9.0, "dec": 8.0}, "alias": "NGC1"}"""
+
+
+def test_named_objects_of_galpy_become_a_table(tmp_path):
+    (tmp_path / "named.json").write_text(GALPY)
+    galpy_objects.named_objects([tmp_path / "named.json"], tmp_path / "out.parquet")
+    table = read_table(tmp_path / "out.parquet")
+    assert list(table["name"]) == ["NGC1", "Draco"]
+    assert list(table["collection"]) == ["cluster", ""]
+    assert table["vlos_e"][0] == 0.5
+    assert np.isnan(np.asarray(table["distance"])[1])
+    (tmp_path / "named.json").write_text("[]")
+    with pytest.raises(DatasetError, match="named objects"):
+        galpy_objects.named_objects([tmp_path / "named.json"], tmp_path / "out.parquet")
 
 
 def test_a_frame_comes_back_in_its_order(tmp_path):

@@ -1,0 +1,300 @@
+"""A table of stars in, the same table with integrals of motion, actions and orbits out, errors carried through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starloom.catalog.schema import plain
+from starloom.dynamics.actions import Actions, actions
+from starloom.dynamics.frames import GalacticFrame, PhaseSpace, draw_errors
+from starloom.dynamics.integrals import l_perp
+from starloom.dynamics.potentials import Potential, potential
+from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
+from starloom.dynamics.threads import in_blocks
+from starloom.errors import CatalogError, ConfigError, MissingColumnError
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+Array = NDArray[np.float64]
+SAMPLES = 100
+BLOCK = 256  # stars whose draws are made together, from a seed of their own
+ROWS = 65536  # stars in memory at a time, of a Parquet table; a multiple of BLOCK
+LEAST_PRECISE = 0.2  # relative error of a parallax above which its inverse is no distance
+MAS = 1.0 / 3.6e6  # deg
+QUANTITIES: dict[str, str] = {
+    "energy": "km2/s2",
+    "l_z": "kpc km/s",
+    "l_perp": "kpc km/s",
+    "action_r": "kpc km/s",
+    "action_z": "kpc km/s",
+    "omega_r": "km/(s kpc)",
+    "omega_phi": "km/(s kpc)",
+    "omega_z": "km/(s kpc)",
+    "eccentricity": "",
+    "z_max": "kpc",
+    "pericenter": "kpc",
+    "apocenter": "kpc",
+}
+_COORDINATES = ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")
+
+
+@dataclass(frozen=True)
+class OrbitModel:
+    """What turns stars into orbits.
+
+    Parameters
+    ----------
+    potential : the Galaxy.
+    frame : the Sun's place and motion.
+    samples : draws from each star's errors; 0 for no intervals.
+    parallax_zero_point : mas, subtracted from parallaxes before they are inverted.
+    seed : of the draws.
+    workers : threads; all cores by default. The result does not depend on it.
+
+    Raises
+    ------
+    ConfigError
+        When samples is negative.
+    """
+
+    potential: Potential
+    frame: GalacticFrame
+    samples: int = SAMPLES
+    parallax_zero_point: float = 0.0
+    seed: int = 0
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples < 0:
+            raise ConfigError(f"samples must not be negative, got {self.samples}")
+
+    def predict(self, table: QTable, *, survey: str | None = None, label: str = "the table", first: int = 0) -> QTable:
+        """The rows of a table with the quantities of ``QUANTITIES``, each with the 16 % and 84 % points of its draws
+        where the table has errors.
+
+        Parameters
+        ----------
+        table : with the columns of ``starloom.dynamics.schema.SCHEMA``.
+        survey : whose names and units hold; by default the one that fits best.
+        label : what to call the table in messages.
+        first : number of the first row in a longer table, so that its draws do not depend on how it was cut.
+
+        Returns
+        -------
+        QTable
+            The canonical columns, then the quantities, ``prograde``, and ``reason``: empty where all went well. A row
+            that cannot be used has NaN and its reason; nothing is dropped.
+
+        Raises
+        ------
+        MissingColumnError
+            When one of the six coordinates is missing.
+        CatalogError
+            When the table is empty.
+        """
+        stars = SCHEMA.apply(table, survey, label=label)
+        if "distance" not in stars.colnames and "parallax" not in stars.colnames:
+            raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; orbits need one of them")
+        seen = _Seen.read(stars, self.parallax_zero_point)
+        values = self._quantities(self.frame.to_galactocentric(*seen.center()))
+        bounds = self._bounds(seen, first) if self.samples and seen.uncertain else None
+        return self._join(stars, seen, values, bounds)
+
+    def _quantities(self, phase: PhaseSpace, workers: int | None = None) -> dict[str, Any]:
+        found = actions(self.potential, phase.x, phase.v, workers=workers or self.workers)
+        return {"l_perp": l_perp(phase.x, phase.v), **{key: getattr(found, key) for key in vars(found)}, "all": found}
+
+    def _bounds(self, seen: _Seen, first: int) -> dict[str, Array]:
+        """16 % and 84 % points (2, n) of each quantity."""
+        if first % BLOCK:
+            raise ConfigError(f"first must be a multiple of {BLOCK}, got {first}")
+        rows = len(seen.values)
+        bounds = {name: np.full((2, rows), np.nan) for name in QUANTITIES}
+
+        def run(part: slice) -> None:
+            rng = np.random.default_rng([self.seed, (first + part.start) // BLOCK])
+            drawn = self._quantities(self.frame.to_galactocentric(*seen.drawn(part, self.samples, rng)), workers=1)
+            for name in QUANTITIES:
+                sample = np.sort(drawn[name].reshape(-1, self.samples), axis=1)  # NaN goes to the end
+                known = np.isfinite(sample).sum(axis=1)
+                for side, share in enumerate((0.16, 0.84)):
+                    place = np.maximum(share * (known - 1), 0.0)
+                    low = place.astype(np.int64)
+                    high = np.minimum(low + 1, np.maximum(known - 1, 0))
+                    row = np.arange(len(sample))
+                    point = sample[row, low] + (place - low) * (sample[row, high] - sample[row, low])
+                    # a bound that rests on fewer than half of the draws would be one of the bound ones alone
+                    bounds[name][side, part] = np.where(known > self.samples // 2, point, np.nan)
+
+        in_blocks(run, rows, self.workers, block=BLOCK)
+        return bounds
+
+    def _join(self, stars: QTable, seen: _Seen, values: dict[str, Any], bounds: dict[str, Array] | None) -> QTable:
+        from astropy import units as u
+
+        found: Actions = values["all"]
+        reasons = [", ".join(filter(None, pair)) for pair in zip(seen.reasons, _reasons(seen, found), strict=True)]
+        for name, unit in QUANTITIES.items():
+            stars[name] = values[name] * u.Unit(unit) if unit else values[name]
+            if bounds is not None:
+                for side, end in enumerate(("low", "high")):
+                    bound = bounds[name][side]
+                    stars[f"{name}_{end}"] = bound * u.Unit(unit) if unit else bound
+        stars["prograde"] = self.frame.prograde(values["l_z"])
+        stars["reason"] = np.array(reasons, dtype=str)
+        stars.meta["potential"] = self.potential.name
+        stars.meta["frame"] = self.frame.name
+        return stars
+
+
+def _reasons(seen: _Seen, found: Actions) -> list[str]:
+    return ["" if reason.startswith("no ") else text for reason, text in zip(seen.reasons, found.reason, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was measured: values (n, 6) with a parallax in the third place where ``inverted``, covariances, reasons,
+    and whether the table has errors at all."""
+
+    values: Array
+    covariance: Array
+    inverted: NDArray[np.bool_]
+    reasons: list[str]
+    uncertain: bool
+
+    @classmethod
+    def read(cls, stars: QTable, zero_point: float) -> _Seen:
+        rows = len(stars)
+
+        def column(name: str, otherwise: float) -> Array:
+            return plain(stars, name) if name in stars.colnames else np.full(rows, otherwise)
+
+        distance, parallax = column("distance", np.nan), column("parallax", np.nan) - zero_point
+        inverted = ~np.isfinite(distance) & np.isfinite(parallax)
+        reasons: list[list[str]] = [[] for _ in range(rows)]
+
+        def remark(where: NDArray[np.bool_], text: str) -> None:
+            for row in np.flatnonzero(where):
+                reasons[row].append(text)
+
+        reach = np.where(inverted, parallax, distance)
+        values = np.stack([reach if name == "distance" else plain(stars, name) for name in _COORDINATES], axis=1)
+        for place, name in enumerate(_COORDINATES):
+            remark(~np.isfinite(values[:, place]), f"no {name}")
+        wrong = (values[:, 2] <= 0) & np.isfinite(values[:, 2])
+        remark(wrong & inverted, "no distance: the parallax is not positive")
+        remark(wrong & ~inverted, "no distance: it is not positive")
+        values[wrong, 2] = np.nan
+        errors = np.zeros((rows, 6))
+        for place, name in enumerate(_COORDINATES):
+            scale = MAS if place < 2 else 1.0
+            if place == 2:
+                errors[:, 2] = np.where(inverted, column("parallax_error", 0.0), column("distance_error", 0.0))
+            else:
+                errors[:, place] = column(f"{name}_error", 0.0) * scale
+            remark(~np.isfinite(errors[:, place]) | (errors[:, place] < 0), f"unknown error of {name}: no intervals")
+        errors[errors < 0] = np.nan
+        with np.errstate(invalid="ignore", divide="ignore"):
+            loose = inverted & (errors[:, 2] / values[:, 2] > LEAST_PRECISE)
+        remark(loose, f"no distance: the parallax is less precise than {LEAST_PRECISE:.0%}")
+        values[loose, 2] = np.nan
+        covariance = errors[:, :, None] * errors[:, None, :] * cls._correlations(stars, inverted, column)
+        uncertain = any(f"{name}_error" in stars.colnames for name in (*_COORDINATES, "parallax"))
+        return cls(values, covariance, inverted, [", ".join(texts) for texts in reasons], uncertain)
+
+    @staticmethod
+    def _correlations(
+        stars: QTable, inverted: NDArray[np.bool_], column: Callable[[str, float], Array]
+    ) -> NDArray[np.float64]:
+        matrix = np.tile(np.eye(6), (len(stars), 1, 1))
+        for a, b in PAIRS:
+            i, j = ASTROMETRY.index(a), ASTROMETRY.index(b)
+            value = np.nan_to_num(column(f"{a}_{b}_corr", 0.0))
+            if "parallax" in (a, b):
+                value = np.where(inverted, value, 0.0)
+            matrix[:, i, j] = matrix[:, j, i] = value
+        return matrix
+
+    def center(self) -> list[Array]:
+        """The six coordinates as measured, distances in kpc."""
+        return self._columns(self.values, self.inverted)
+
+    def drawn(self, part: slice, count: int, rng: np.random.Generator) -> list[Array]:
+        """The six coordinates of draws, (rows of the part x count,) each."""
+        shifts = draw_errors(self.covariance[part], count, rng)
+        shifts[..., 0] /= np.cos(np.radians(self.values[part, 1]))[:, None]
+        drawn = self.values[part, None, :] + shifts
+        return self._columns(drawn.reshape(-1, 6), np.repeat(self.inverted[part], count))
+
+    @staticmethod
+    def _columns(values: Array, inverted: NDArray[np.bool_]) -> list[Array]:
+        columns = [np.ascontiguousarray(column) for column in values.T]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            columns[2] = np.where(inverted, 1.0 / columns[2], columns[2])
+        columns[2] = np.where(columns[2] > 0, columns[2], np.nan)
+        return columns
+
+
+def orbits_of_table(
+    source: Any,
+    out_path: str | Path,
+    *,
+    potential_name: str = "MilkyWayPotential2022",
+    frame_name: str = "astropy_v4.0",
+    samples: int = SAMPLES,
+    parallax_zero_point: float = 0.0,
+    seed: int = 0,
+    workers: int | None = None,
+    survey: str | None = None,
+) -> tuple[int, int]:
+    """Read a table of stars, write it with orbits.
+
+    A Parquet file or folder goes through memory in parts if the result is to be Parquet too; other kinds are read
+    whole.
+
+    Parameters
+    ----------
+    source : path of a table with the six coordinates, or a table in memory.
+    out_path : where the result goes; its suffix says in which form.
+    potential_name, frame_name : see ``potential_names()`` and ``frame_names()``.
+    samples, parallax_zero_point, seed, workers : as for :class:`OrbitModel`.
+    survey : whose names and units hold.
+
+    Returns
+    -------
+    tuple
+        Rows written, and how many of them carry a reason.
+    """
+    from starloom.catalog.partitions import map_partitions
+    from starloom.catalog.tables import format_of, read_table, write_table
+
+    model = OrbitModel(
+        potential(potential_name), GalacticFrame.named(frame_name), samples, parallax_zero_point, seed, workers
+    )
+    count, remarks = 0, 0
+
+    def run(batch: QTable) -> QTable:
+        nonlocal count, remarks
+        first = -(-count // BLOCK) * BLOCK
+        result = model.predict(batch, survey=survey, label=str(source), first=first)
+        count = first + len(batch)
+        remarks += int((np.asarray(result["reason"]) != "").sum())
+        return result
+
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not path.exists():
+            raise CatalogError(f"{path} does not exist; check the path")
+        whole = path.is_file() and format_of(path) != "parquet"
+        if not whole and format_of(out_path) == "parquet":
+            return map_partitions(run, path, out_path, rows=ROWS), remarks
+    table = run(read_table(source))
+    write_table(table, out_path)
+    return len(table), remarks
