@@ -9,14 +9,14 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.mathtext import MathTextParser
 from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
 from starloom.files import atomic_path
-from starloom.results.figures import Band, Figure, Layer, Line, Panel, Points, Span, Steps
+from starloom.results.figures import Band, Figure, Image, Layer, Line, Panel, Points, Span, Steps
 
 # Okabe and Ito's colors, told apart with every kind of color vision
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -33,6 +33,11 @@ SEQUENCE: Colormap = LinearSegmentedColormap.from_list(
     "starloom", [(0.0, "#d9dee2"), (0.3, "#efd07a"), (0.55, "#e1701a"), (0.78, "#a3195b"), (1.0, "#2d0a4e")]
 )
 SEQUENCE = SEQUENCE.with_extremes(bad="#aab2ba")
+# blue below, white in the middle, red above
+TWO_SIDED: Colormap = LinearSegmentedColormap.from_list(
+    "starloom two-sided",
+    [(0.0, "#053061"), (0.25, "#4a90c2"), (0.5, "#f7f7f5"), (0.75, "#d9694f"), (1.0, "#67001f")],
+).with_extremes(bad="#aab2ba")
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -107,7 +112,7 @@ def _color_bars(canvas: Canvas, axes: Any, columns: int, figure: Figure, colored
     drawn = [(index, *entry) for index, entries in colored.items() for entry in entries]
     if not drawn:
         return
-    kinds = {(label, limits) for _, _, label, limits in drawn}
+    kinds = {(label, limits, mappable.cmap.name, type(mappable.norm)) for _, mappable, label, limits in drawn}
     panels = [axes[index // columns, index % columns] for index in range(len(figure.panels))]
     if len(kinds) == 1:
         _color_bar(canvas, drawn[0][1], panels, drawn[0][2])
@@ -150,7 +155,7 @@ def _draw_panel(ax: Any, panel: Panel) -> list[tuple[Any, str, tuple[float, floa
     used = {"model": 0, "reference": 0, "band": 0, "steps": 0}
     for layer in panel.layers:
         mappable = _draw_layer(ax, layer, used, panel.y_log)
-        if mappable is not None and isinstance(layer, Points):
+        if mappable is not None and isinstance(layer, Points | Image):
             colors.append((mappable, layer.color_label, (mappable.norm.vmin, mappable.norm.vmax)))
     ax.set_xlabel(_text(panel.x_label))
     ax.set_ylabel(_text(panel.y_label))
@@ -195,6 +200,8 @@ def _draw_layer(ax: Any, layer: Layer, used: dict[str, int], log: bool) -> Any:
             if layer.error is not None:
                 middle = 0.5 * (edges[1:] + edges[:-1])
                 ax.errorbar(middle, values, _clean(layer.error), fmt="none", ecolor=color, elinewidth=1, zorder=2.6)
+        case Image():
+            return _draw_image(ax, layer)
         case Span():
             ax.axvspan(layer.low, layer.high, color="#57606a", alpha=0.13, lw=0, label=_text(layer.label), zorder=0.5)
         case _:
@@ -232,6 +239,32 @@ def _draw_points(ax: Any, layer: Points, log: bool) -> Any:
     return ax.scatter(
         x[kept][order], y[kept][order], c=values[order], cmap=SEQUENCE, norm=norm, plotnonfinite=True, **edges, **shared
     )
+
+
+def _draw_image(ax: Any, layer: Image) -> Any:
+    x, y = (np.asarray(edges, dtype=np.float64) for edges in (layer.x_edges, layer.y_edges))
+    values = _clean(layer.values, layer.log)
+    known = values[np.isfinite(values)]
+    low, high = layer.color_range or ((known.min(), known.max()) if len(known) else (0.1, 1.0))
+    if layer.center is not None and layer.color_range is None:
+        reach = max(abs(low - layer.center), abs(high - layer.center))
+        low, high = layer.center - reach, layer.center + reach
+    norm: Normalize = (
+        LogNorm(low, high if high > low else 10.0 * low)
+        if layer.log
+        else Normalize(low, high if high > low else low + 1.0)
+    )
+    shown = ax.pcolormesh(
+        x, y, values, cmap=SEQUENCE if layer.center is None else TWO_SIDED, norm=norm, rasterized=True, zorder=1
+    )
+    ax.set_facecolor("#dfe3e7")  # cells without a value; the colors' own gray would need a drawn cell
+    inside = [level for level in sorted(set(layer.contours)) if len(known) and known.min() < level < known.max()]
+    if inside and min(values.shape) > 1:
+        middles = 0.5 * (x[1:] + x[:-1]), 0.5 * (y[1:] + y[:-1])
+        ax.contour(*middles, values, levels=inside, colors="#1b1f24", linewidths=0.9, linestyles="-", zorder=2.2)
+        if layer.contour_label:
+            ax.plot([], [], "-", color="#1b1f24", lw=0.9, label=_text(layer.contour_label))
+    return shown
 
 
 def _legend_and_title(ax: Any, told: Sequence[Any], title: str, width: float) -> None:

@@ -112,6 +112,48 @@ class Span(Layer):
 
 
 @dataclass
+class Image(Layer):
+    """Values on a grid of cells, as colors with a color bar named ``color_label``; NaN cells stay gray.
+
+    Parameters
+    ----------
+    x_edges, y_edges : edges of the cells, shapes (nx + 1,) and (ny + 1,), rising; they may be unequal.
+    values : shape (ny, nx).
+    color_label : what the colors are, with the unit in brackets.
+    color_range : values of the two ends of the colors; by default those of the values.
+    center : the value at the white middle of a two-sided scale, such as 0 for a correlation; None for one-sided.
+    log : colors follow the logarithm; cells that are not positive stay gray.
+    contours : values along which lines are drawn through the centers of the cells.
+    contour_label : what the lines are, for the legend.
+    """
+
+    x_edges: ArrayLike
+    y_edges: ArrayLike
+    values: ArrayLike
+    color_label: str = ""
+    color_range: tuple[float, float] | None = None
+    center: float | None = None
+    log: bool = False
+    contours: Sequence[float] = ()
+    contour_label: str = ""
+
+    def __post_init__(self) -> None:
+        self.x_edges, self.y_edges = _numbers(self.x_edges), _numbers(self.y_edges)
+        values = _numbers(self.values)
+        wanted = (len(self.y_edges) - 1, len(self.x_edges) - 1)
+        if values.shape != wanted:
+            raise ConfigError(f"image {self.color_label!r}: values have shape {values.shape}, the edges say {wanted}")
+        for name, edges in (("x", self.x_edges), ("y", self.y_edges)):
+            if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():
+                raise ConfigError(f"image {self.color_label!r}: the {name} edges must be finite and rise")
+        if self.log and self.center is not None:
+            raise ConfigError(f"image {self.color_label!r}: a two-sided scale has no logarithm")
+        if self.log and self.color_range is not None and self.color_range[0] <= 0:
+            raise ConfigError(f"image {self.color_label!r}: the range of a logarithm must be positive")
+        self.values = values
+
+
+@dataclass
 class Panel:
     """One set of axes. Labels carry the units, in brackets."""
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Picture
 
-from starloom.errors import OutputError
+from starloom.errors import ConfigError, OutputError
 from starloom.report.figures import _text, draw
-from starloom.results.figures import Band, Figure, Line, Panel, Points, Span, Steps
+from starloom.results.figures import Band, Figure, Image, Line, Panel, Points, Span, Steps
 
 NOTHING = np.array([])
 BAD = np.array([np.nan, np.inf, -np.inf])
@@ -31,6 +31,15 @@ def every_layer(values):
     ]
 
 
+def images(values):
+    cells, edges = np.tile(values, (2, 1)), np.arange(len(values) + 1.0)
+    return [
+        Image(edges, [0.0, 1.0, 3.0], cells, "rho", center=0.0, contours=(0.5, 1.0), contour_label="level"),
+        Image(edges, [0.0, 1.0, 3.0], cells, "counts", log=True),
+        Image(edges, [0.0, 1.0, 3.0], cells, "rho", color_range=(-1.0, 1.0)),
+    ]
+
+
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("values", [NOTHING, BAD, np.array([0.0]), np.array([-1.0, 0.0, 5.0])], ids=str)
 def test_every_layer_is_drawn_whatever_its_values(tmp_path, values, log):
@@ -39,8 +48,15 @@ def test_every_layer_is_drawn_whatever_its_values(tmp_path, values, log):
         assert path.stat().st_size > 1000
 
 
+@pytest.mark.parametrize("values", [BAD, np.array([0.0]), np.array([-1.0, 0.0, 5.0])], ids=str)
+def test_images_are_drawn_whatever_their_values(tmp_path, values):
+    panels = [Panel([image], "x", "y") for image in images(values)]
+    for path in draw(Figure("images", "", panels, columns=3, panel_size=(4.0, 2.5)), tmp_path):
+        assert path.stat().st_size > 1000
+
+
 def pixels(path):
-    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return np.asarray(Picture.open(path).convert("RGB")).astype(int)
 
 
 def test_what_is_drawn_follows_the_data_and_the_same_data_look_the_same(tmp_path):
@@ -99,3 +115,45 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "figures").write_text("a file")
     with pytest.raises(OutputError, match="file, not a folder"):
         draw(Figure("one", "", [Panel([], "x", "y")]), tmp_path / "figures")
+
+
+def test_an_image_has_its_values_where_they_belong_and_a_scale_around_its_center():
+    from starloom.report.figures import _compose
+
+    values = np.array([[0.0, 1.0, np.nan], [2.0, 3.0, -1.0]])
+    image = Image([0.0, 1.0, 2.0, 4.0], [5.0, 6.0, 7.0], values, "rho", center=1.0, contours=(0.5, 99.0))
+    canvas = _compose(Figure("one", "", [Panel([image], "x", "y")]))
+    mesh = canvas.axes[0].collections[0]
+    np.testing.assert_array_equal(mesh.get_array().filled(np.nan), values)
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-1.0, 3.0), "as far below the center as above it"
+    assert canvas.axes[0].get_xlim() == (0.0, 4.0)
+    assert len(canvas.axes) == 2
+    assert canvas.axes[1].get_ylabel() == "rho"
+    assert len(canvas.axes[0].collections) == 2, "the contour inside the values is drawn, the other one is not"
+
+
+def test_panels_with_one_scale_share_its_bar_and_those_with_another_do_not():
+    from starloom.report.figures import _compose
+
+    def panel(**more):
+        return Panel([Image([0, 1, 2], [0, 1, 2], [[0.1, 0.2], [0.3, 1.0]], "v", **more)], "x", "y")
+
+    limits = {"color_range": (0.1, 1.0)}
+    assert len(_compose(Figure("two", "", [panel(**limits), panel(**limits)])).axes) == 3
+    assert len(_compose(Figure("two", "", [panel(**limits), panel(log=True, **limits)])).axes) == 4
+    assert len(_compose(Figure("two", "", [panel(**limits), panel(center=0.5, **limits)])).axes) == 4
+
+
+@pytest.mark.parametrize(
+    ("x_edges", "values", "more", "match"),
+    [
+        ([0, 1], [[1.0, 2.0]], {}, "shape"),
+        ([0, 2, 1], [[1.0, 2.0]], {}, "rise"),
+        ([0, 1, np.nan], [[1.0, 2.0]], {}, "rise"),
+        ([0, 1, 2], [[1.0, 2.0]], {"log": True, "center": 0.0}, "logarithm"),
+        ([0, 1, 2], [[1.0, 2.0]], {"log": True, "color_range": (0.0, 1.0)}, "positive"),
+    ],
+)
+def test_an_image_that_makes_no_sense_is_refused(x_edges, values, more, match):
+    with pytest.raises(ConfigError, match=match):
+        Image(x_edges, [0, 1], values, "v", **more)
