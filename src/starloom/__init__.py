@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starloom import catalog, datasets, dynamics, stellar, streams
+    from starloom import catalog, datasets, dependence, disk, dynamics, stellar, streams
     from starloom.catalog.description import describe
     from starloom.catalog.tables import read_table, write_table
 
@@ -18,7 +18,9 @@ __version__ = "0.1.0"
 __all__ = [
     "catalog",
     "datasets",
+    "dependence",
     "describe",
+    "disk",
     "dynamics",
     "read_table",
     "stellar",

@@ -6,10 +6,11 @@ import difflib
 from pathlib import PurePath
 
 from starloom.datasets.dataset import DataFile, Dataset
-from starloom.datasets.entries import isochrones, streams
+from starloom.datasets.entries import giants, isochrones, streams
 from starloom.errors import DatasetError
 
 _SUBJECTS = (
+    giants,
     isochrones,
     streams,
 )
