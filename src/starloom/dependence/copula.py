@@ -7,7 +7,7 @@ scores is smoothed with a kernel that keeps that margin: every row j is spread a
 
 so that normal margins stay normal, and a normal pair keeps its correlation. The copula density follows by division,
 c(u, v) = f(x, y) / (phi(x) phi(y)): its margins integrate to one without any correction at the borders, and a Gaussian
-copula is estimated without bias at any h. A plain kernel (arXiv:2306.14856 uses one with h_i = 1.069 sigma N^(-1/5))
+copula is estimated without bias at any h. A plain kernel (arXiv:2306.09319 uses one with h_i = 1.069 sigma N^(-1/5))
 widens the margins, and c is then too large near the borders.
 """
 

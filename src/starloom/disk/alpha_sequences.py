@@ -1,4 +1,4 @@
-"""The two alpha sequences, split with nobody drawing a line (arXiv:2306.14856, section 3, made automatic).
+"""The two alpha sequences, split with nobody drawing a line (arXiv:2306.09319, section 3, made automatic).
 
 The density of ([Fe/H], [alpha/Fe]) has two summits. Their watershed, the line from which the density rises to one
 summit on either side, passes the saddle between them. It says that there are two sequences, and starts a mixture, which

@@ -90,7 +90,7 @@ class Counts:
     def of(cls, iron: Floats, alpha: Floats) -> Counts:
         """Count stars, shapes (n,); what lies beyond the outermost 0.05 % counts in the outermost cell."""
         edges = [
-            np.linspace(*np.quantile(column, [0.0005, 0.9995]), bins + 1)
+            np.linspace(np.quantile(column, 0.0005), np.quantile(column, 0.9995), bins + 1)
             for column, bins in zip((iron, alpha), BINS, strict=True)
         ]
         places = [
