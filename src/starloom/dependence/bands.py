@@ -1,10 +1,10 @@
 """Bands of a map: refits to resampled blocks of rows, and what smoothing may have shifted.
 
 Rows are resampled in blocks, so that rows that belong together (a patch of sky, a field of a survey) stay together;
-blocks are random unless they are given. Every refit starts from the full fit and holds its smoothing, so that the spread
-is that of the data and not of the start. A penalized fit is also biased by its penalty: the mean squared bias over
-functions as smooth as the fitted one, phi A S A, is added to the variance of the refits. Without it a band covers too
-little (Nychka 1988, 1988JASA...83.1134N); with it, it covers what it says in the mean over the map.
+blocks are random unless they are given. Every refit starts from the full fit and holds its smoothing, so that the
+spread is that of the data and not of the start. A penalized fit is also biased by its penalty: the mean squared bias
+over functions as smooth as the fitted one, phi A S A, is added to the variance of the refits. Without it a band covers
+too little (Nychka 1988, 1988JASA...83.1134N); with it, it covers what it says in the mean over the map.
 """
 
 from __future__ import annotations

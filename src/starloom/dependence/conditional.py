@@ -40,6 +40,7 @@ Functional = Literal["mean", "variance", "quantile", "expectile", "correlation"]
 FUNCTIONALS = ("mean", "variance", "quantile", "expectile", "correlation")
 LEAST_ROWS = 100
 CELLS = {1: 600, 2: 80, 3: 24}
+MANY_ROWS = 5000
 SMALLEST_VARIANCE = 1e-6  # of the variance of the whole column: the floor that keeps every score bounded below
 
 
@@ -106,7 +107,8 @@ def take_rows(
         kept &= columns["weights"] > 0
     if kept.sum() < least:
         raise CatalogError(
-            f"{int(kept.sum())} of {n} rows have finite covariates and responses and a weight above 0; a map needs {least}"
+            f"{int(kept.sum())} of {n} rows have finite covariates and responses and a weight above 0; a map needs "
+            f"{least}"
         )
     part = {name: column[kept] for name, column in columns.items()}
     for name in ("x", "y"):
@@ -127,11 +129,12 @@ class Cells:
 
     @classmethod
     def of(cls, z: Floats, weights: Floats) -> Cells:
-        """At most 600, 80^2 or 24^3 cells for one, two or three covariates; a cell a row for more."""
+        """At most 600, 80^2 or 24^3 cells for one, two or three covariates; for more, or of few rows, equal rows."""
         n, dimensions = z.shape
         per_axis = CELLS.get(dimensions)
         if per_axis is None or n < 2 * per_axis:
-            return cls(np.arange(n), z)
+            distinct, cell = np.unique(z, axis=0, return_inverse=True)
+            return cls(cell.reshape(-1), distinct)
         low, high = np.quantile(z, [0.0005, 0.9995], axis=0)
         width = np.where(high > low, high - low, 1.0) / per_axis
         place = np.clip(np.floor((z - low) / width), 0, per_axis - 1).astype(np.int64)
@@ -141,6 +144,14 @@ class Cells:
         total = np.bincount(cell, weights)
         middle = np.stack([np.bincount(cell, weights * column) / total for column in z.T], axis=1)
         return cls(cell, middle)
+
+    @classmethod
+    def alike(cls, z: Floats, x: Floats) -> Cells:
+        """Rows that are equal in covariates and response; of many rows each by itself."""
+        if len(z) > MANY_ROWS:
+            return cls(np.arange(len(z)), z)
+        distinct, cell = np.unique(np.column_stack([z, x]), axis=0, return_inverse=True)
+        return cls(cell.reshape(-1), distinct[:, :-1])
 
 
 @dataclass(frozen=True)
@@ -225,9 +236,7 @@ class ConditionalMap:
                 if y is None
                 else f"a {self.functional} is of one response: leave y out"
             )
-        rows = take_rows(
-            z, x, y, weights=weights, x_error=x_error, y_error=y_error, least=self.least_rows
-        )  # fmt: skip
+        rows = take_rows(z, x, y, weights=weights, x_error=x_error, y_error=y_error, least=self.least_rows)
         support = Support.of(rows.z, rows.weights)
         if self.engine == "networks":
             from starloom.dependence.networks import fit_networks
@@ -305,10 +314,12 @@ def fit_splines(
             float(np.sqrt(np.average((c - m) ** 2, weights=weights)))
             for c, m in zip((rows.x, rows.x if rows.y is None else rows.y), center, strict=True)
         ]
-        basis = SplineBasis.of(rows.z, model.segments)
-        cells = Cells.of(rows.z, weights)
-        by_row = model.functional in ("quantile", "expectile")
-        design = basis.design(rows.z if by_row else cells.z)
+        basis = SplineBasis.of(rows.z, weights, model.segments)
+        if model.functional in ("quantile", "expectile"):
+            cells = Cells.alike(rows.z, rows.x)
+        else:
+            cells = Cells.of(rows.z, weights)
+        design = basis.design(cells.z)
     else:
         basis, cells, design = like.basis, like.cells, like.design
         center, scale = list(like.center), list(like.scale)
@@ -328,13 +339,16 @@ def fit_splines(
         return design.combine(parts[name].coefficients)
 
     if model.functional in ("quantile", "expectile"):
+        total = np.bincount(cells.cell, weights, minlength=len(cells.z))
+        single = np.zeros(len(cells.z))
+        single[cells.cell] = x
         if model.functional == "expectile":
-            fit("value", ExpectileLoss(x, weights, model.level))
+            fit("value", ExpectileLoss(single, total, model.level))
         else:
-            start = float(np.quantile(x, model.level))
-            effective = max(effective_size(weights), 2.0)
+            start = float(np.quantile(single, model.level))
+            effective = max(effective_size(total), 2.0)
             width = max(0.05, (np.log(effective) / effective) ** 0.4)
-            fit("value", QuantileLoss(x, weights, model.level, width), start)
+            fit("value", QuantileLoss(single, total, model.level, width), start)
         return SplineMap(basis, parts, tuple(center), tuple(scale), rows, cells, design)  # type: ignore[arg-type]
 
     count = len(cells.z)

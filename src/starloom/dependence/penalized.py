@@ -1,7 +1,8 @@
 """Penalized fits: Fisher scoring with step control, and smoothing chosen from the data.
 
 A fit minimizes sum_c loss_c(eta_c) + 1/2 beta' S beta with eta = X beta and S = sum_j lambda_j S_j. The lambda_j follow
-the generalized Fellner-Schall rule (Wood & Fasiolo 2017, Biometrics 73, 1071): with A = (X'HX + S)^-1 and the dispersion phi,
+the generalized Fellner-Schall rule (Wood & Fasiolo 2017, Biometrics 73, 1071): with A = (X'HX + S)^-1 and the
+dispersion phi,
 
     lambda_j <- lambda_j phi [ trace(S^- S_j) - trace(A S_j) ] / (beta' S_j beta)
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 RIDGE = 1e-7
 ROUNDS = 60
-SMOOTHING = (1e-5, 1e9)
+SMOOTHING = (1e-7, 1e5)  # least and greatest lambda, in units of the mean information of a coefficient
 LARGEST_CHANGE = 8.0  # of a lambda in one round
 
 
@@ -99,7 +100,8 @@ def fit_penalized(
         raise FitError("the loss is not finite at the start of the fit: check the columns for values of absurd size")
     for round_ in range(rounds):
         information = design.gram(curve)
-        ridge = RIDGE * max(float(np.trace(information)) / design.size, 1e-12) * np.eye(design.size)
+        unit = max(float(np.trace(information)) / design.size, 1e-12)
+        ridge = RIDGE * unit * np.eye(design.size)
         penalty = sum(rate * part for rate, part in zip(rates, penalties, strict=True)) + ridge
         inverse = _inverse(information + penalty)
         gradient = design.project(slope) + penalty @ beta
@@ -116,7 +118,11 @@ def fit_penalized(
                 above = shares[index] - float((inverse * part).sum())
                 below = float(beta @ part @ beta)
                 ratio = dispersion * max(above, 1e-12) / max(below, 1e-12)
-                new[index] = np.clip(rates[index] * np.clip(ratio, 1 / LARGEST_CHANGE, LARGEST_CHANGE), *SMOOTHING)
+                new[index] = np.clip(
+                    rates[index] * np.clip(ratio, 1 / LARGEST_CHANGE, LARGEST_CHANGE),
+                    SMOOTHING[0] * unit,
+                    SMOOTHING[1] * unit,
+                )
             settled &= bool(np.abs(np.log(new / rates)).max() < 0.02)
             rates = new
         if settled and round_ > 1:
@@ -146,15 +152,16 @@ def _step(
 
 
 def _inverse(matrix: Floats) -> Floats:
-    from scipy.linalg import LinAlgError, lapack
+    """The inverse of a positive matrix; one that is not so by rounding gets the least ridge that makes it so."""
+    from scipy.linalg import lapack
 
-    factor, failed = lapack.dpotrf(matrix, lower=1)
-    if failed:
-        raise FitError("the information of the fit is singular: the covariates may be constant or copies of another")
-    inverse, failed = lapack.dpotri(factor, lower=1)
-    if failed:
-        raise LinAlgError("dpotri failed")
-    return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
+    size = float(np.trace(matrix)) / len(matrix)
+    for ridge in (0.0, 1e-12, 1e-10, 1e-8, 1e-6):
+        factor, failed = lapack.dpotrf(matrix + ridge * size * np.eye(len(matrix)), lower=1)
+        if not failed:
+            inverse, _ = lapack.dpotri(factor, lower=1)
+            return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
+    raise FitError("the information of the fit is singular: the columns may hold values of absurd size")
 
 
 def _dispersion(slope: Floats, curve: Floats, freedom: float) -> float:

@@ -118,15 +118,15 @@ class SplineBasis:
     tensor: bool
 
     @classmethod
-    def of(cls, covariates: Floats, segments: int | tuple[int, ...] | None = None) -> SplineBasis:
-        """The basis for rows of covariates, shape (n, d), all finite."""
+    def of(cls, covariates: Floats, weights: Floats, segments: int | tuple[int, ...] | None = None) -> SplineBasis:
+        """The basis for rows of covariates, shape (n, d), with weights (n,), all finite."""
         dimensions = covariates.shape[1]
         tensor = dimensions in SEGMENTS
         if segments is None:
             segments = SEGMENTS.get(dimensions, ADDITIVE_SEGMENTS)
         if isinstance(segments, int):
             segments = (segments,) * dimensions
-        low, high = np.quantile(covariates, [TAIL, 1.0 - TAIL], axis=0)
+        low, high = np.array([_ends(column, weights) for column in covariates.T]).T
         flat = high <= low
         return cls(np.where(flat, low - 0.5, low), np.where(flat, low + 0.5, high), tuple(segments), tensor)
 
@@ -177,6 +177,15 @@ class SplineBasis:
         total = sum(rate * grid for rate, grid in zip(smoothing, grids, strict=True))
         safe = np.where(total > 0, total, np.inf)
         return np.array([(grid / safe).sum() for grid in grids])
+
+
+def _ends(column: Floats, weights: Floats) -> tuple[float, float]:
+    """The values below and above which a share ``TAIL`` of the weight lies; a weight of two is a row twice."""
+    order = np.argsort(column, kind="stable")
+    below = np.cumsum(weights[order])
+    places = np.searchsorted(below, np.array([TAIL, 1.0 - TAIL]) * below[-1] * (1.0 + np.array([1e-12, -1e-12])))
+    low, high = column[order][np.minimum(places, len(column) - 1)]
+    return float(low), float(high)
 
 
 def _roughness(size: int) -> Floats:

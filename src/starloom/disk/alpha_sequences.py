@@ -208,9 +208,17 @@ class AlphaSequences:
             )
         at = np.linspace(*_usable(found, plane), 161)
         water, coefficients = _line(found, plane, at, self.degree)
+        peaks = tuple(_in_columns(peak, found, plane) for peak in (found.low, found.high))
+        found_range = sorted((peaks[0][0], peaks[1][0]))
         grid = Counts.of(iron, alpha)
         start = (grid.y[None, :] > np.interp(grid.x, at, water)[:, None]).astype(np.float64)
         mixture = fit_mixture(grid, grid.counts, start)
+        between = (mixture.fe_h > found_range[0]) & (mixture.fe_h < found_range[1])
+        if not np.isfinite(mixture.even_line()[between]).any():
+            raise FitError(
+                "the mixture of two sequences lost one of them: stars of a third population (of [Fe/H] < -1, say) may "
+                "lie among them; leave them out"
+            )
         settled = mixture.probability(grid.x[:, None], grid.y[None, :])
         lines, waters, kept = [], [], 0
         for _ in range(self.bootstraps):
@@ -223,7 +231,7 @@ class AlphaSequences:
             model=self, fe_h=mixture.fe_h, alpha=mixture.even_line(), alpha_error=_spread(lines, len(mixture.fe_h)),
             watershed_fe_h=at, watershed_alpha=water, watershed_error=_spread(waters, len(at)),
             coefficients=coefficients, mixture=mixture, summits=found, significance=found.significance,
-            peaks=tuple(_in_columns(peak, found, plane) for peak in (found.low, found.high)),
+            peaks=peaks,
             saddle=tuple(float(part) for part in plane.to_columns(*found.saddle)),
             rows=len(iron), two_summits=kept / self.bootstraps if self.bootstraps else float("nan"),
         )  # fmt: skip
@@ -244,6 +252,39 @@ def _spread(lines: list[Floats], points: int) -> Floats:
     found = np.full(points, np.nan)
     found[enough] = np.nanstd(drawn[:, enough], axis=0, ddof=1)
     return found
+
+
+def copula_summits(iron: Floats, alpha: Floats, margin: float = 0.02) -> list[tuple[float, float]]:
+    """Ranks (u, v) of the prominent summits of the copula density that do not lie at the edge of the unit square.
+
+    Parameters
+    ----------
+    iron, alpha : (n,) columns; rows with a NaN do not count.
+    margin : what is the edge.
+    """
+    from starloom.dependence.copula import fit_copula
+
+    known = np.isfinite(iron) & np.isfinite(alpha)
+    copula = fit_copula(iron[known], alpha[known])
+    u = np.linspace(0.004, 0.996, 125)
+    density = copula.density(u[:, None], u[None, :])
+    noise = relative_noise(copula.bandwidth, min(abs(copula.correlation), STRONGEST), copula.effective_rows)
+    found = []
+    for peak in find_peaks(np.maximum(density, 1e-9)):
+        x, y = u[peak.place[0]], u[peak.place[1]]
+        # the noise of ln c is that of ln f, and f = c phi phi
+        jacobian = np.exp(-0.5 * (_normal_square(x) + _normal_square(y))) / (2.0 * np.pi)
+        error = np.sqrt(noise / jacobian * (1.0 / peak.height + 1.0 / max(peak.pass_height, 1e-9)))
+        prominent = peak.pass_height == 0 or np.log(peak.height / peak.pass_height) > SIGNIFICANT * error
+        if prominent and margin < x < 1.0 - margin and margin < y < 1.0 - margin:
+            found.append((float(x), float(y)))
+    return found
+
+
+def _normal_square(u: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(u)) ** 2
 
 
 def _in_columns(peak: Peak, found: Summits, plane: _Plane) -> tuple[float, float]:
@@ -300,6 +341,11 @@ def _line(found: Summits, plane: _Plane, at: Floats, degree: int) -> tuple[Float
     degree = min(degree, max(int(kept.sum()) - 1, 0))
     coefficients = np.polynomial.polynomial.polyfit(iron[kept], alpha[kept], degree, w=np.sqrt(weight[kept]))
     return np.asarray(np.polynomial.polynomial.polyval(at, coefficients)), coefficients
+
+
+def _listed(values: Floats) -> list[float | None]:
+    """For JSON, which knows no NaN."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 @dataclass(frozen=True)
@@ -371,7 +417,7 @@ class FittedSequences:
             {
                 "kind": "alpha sequences",
                 "model": {name: getattr(self.model, name) for name in AlphaSequences.__dataclass_fields__},
-                "line": {name: getattr(self, name).tolist() for name in _LINES},
+                "line": {name: _listed(getattr(self, name)) for name in _LINES},
                 "coefficients": self.coefficients.tolist(),
                 "mixture": self.mixture.as_json(),
                 "peaks": [list(peak) for peak in self.peaks],

@@ -53,9 +53,9 @@ class Margin:
     def of(cls, values: ArrayLike, weights: ArrayLike | None = None) -> Margin:
         """The margin of a column; rows that are not finite, or of weight 0, do not count.
 
-        The rank of a value is (W_below + (W_tied + w) / 2) / (W + w), where W sums weights and w = sum(weights^2) / W
-        is the weight of one typical row. With equal weights this is (average rank) / (N + 1), which keeps the
-        largest value off 1 and its normal score finite.
+        The rank of a value is (W_below + (W_tied + w) / 2) / (W + w), where W sums weights and w is the least of them.
+        With equal weights this is (average rank) / (N + 1), which keeps the largest value off 1 and its normal score
+        finite; a weight of two is the same as the row twice, as long as some row has the weight one.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Margin:
             below = first.astype(np.float64)
         else:
             below = np.concatenate([[0.0], np.cumsum(tied)[:-1]])
-        typical = 1.0 if weights is None else float((w**2).sum() / w.sum())
+        typical = 1.0 if weights is None else float(w.min())
         total = float(len(x)) if weights is None else float(below[-1] + tied[-1])
         return cls(x[first], (below + 0.5 * (tied + typical)) / (total + typical))
 

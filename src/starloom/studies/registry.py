@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from starloom.catalog.schema import Schema
     from starloom.studies.study import Study
 
-STUDIES = {"gd1-stream": "starloom.studies.gd1_stream"}
+STUDIES = {
+    "age-metallicity": "starloom.studies.age_metallicity",
+    "alpha-sequences": "starloom.studies.alpha_sequences",
+    "gd1-stream": "starloom.studies.gd1_stream",
+}
 
 
 def names() -> list[str]:
