@@ -20,7 +20,11 @@ from starloom.progress import steps
 from starloom.seeds import generator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
+
+    from starloom.dependence.spline_basis import Design
 
     Floats = NDArray[np.float64]
 
@@ -157,7 +161,7 @@ def _numbered(fitted: FittedMap, blocks: ArrayLike | None, count: int, rng: np.r
     return np.asarray(number.reshape(-1), dtype=np.int64)
 
 
-def _link(functional: str, value: Floats) -> tuple[Floats, object, Floats]:
+def _link(functional: str, value: Floats) -> tuple[Floats, Callable[[Floats], Floats], Floats]:
     """Values on the scale on which bands are symmetric, the way back, and d scale / d value."""
     if functional == "correlation":
         inside = np.clip(value, -1.0 + 1e-9, 1.0 - 1e-9)
@@ -168,23 +172,23 @@ def _link(functional: str, value: Floats) -> tuple[Floats, object, Floats]:
     return value, lambda scaled: scaled, np.ones_like(value)
 
 
-def _squared_bias(splines: SplineMap, design: object, functional: str, slope: Floats) -> Floats:
+def _squared_bias(splines: SplineMap, design: Design, functional: str, slope: Floats) -> Floats:
     """Mean squared smoothing bias on the scale of the bands."""
     name = {"correlation": "atanh_rho", "variance": "log_variance", "mean": "mean"}.get(functional, "value")
     part = splines.parts[name]
-    squared = np.maximum(design.quadratic(part.smoothing_bias), 0.0)  # type: ignore[attr-defined]
+    squared = np.maximum(design.quadratic(part.smoothing_bias), 0.0)
     if functional in ("correlation", "variance"):
-        eta = design.combine(part.coefficients)  # type: ignore[attr-defined]
+        eta = design.combine(part.coefficients)
         # where errors were taken out the value is a stretched one: its scale moves by as much
         raw = 1.0 / np.cosh(eta) ** 2 if functional == "correlation" else np.exp(eta) * splines.scale[0] ** 2
-        stretch = 1.0
+        stretch = np.ones_like(eta)
         if functional == "correlation" and any(key.startswith("log_error") for key in splines.parts):
             stretch = _stretch(splines, design)
         return np.asarray(squared * (raw * stretch * slope) ** 2)
     return np.asarray(squared * splines.scale[0] ** 2)
 
 
-def _stretch(splines: SplineMap, design: object) -> Floats:
-    rho = np.tanh(design.combine(splines.parts["atanh_rho"].coefficients))  # type: ignore[attr-defined]
-    cleared = splines.evaluate(design, "correlation")  # type: ignore[arg-type]
+def _stretch(splines: SplineMap, design: Design) -> Floats:
+    rho = np.tanh(design.combine(splines.parts["atanh_rho"].coefficients))
+    cleared = splines.evaluate(design, "correlation")
     return np.asarray(np.where(np.abs(rho) > 1e-6, cleared / np.where(np.abs(rho) > 1e-6, rho, 1.0), 1.0))

@@ -116,7 +116,7 @@ def take_rows(
             raise CatalogError(f"the response {name} is {part[name][0]:g} in every row: nothing about it can be mapped")
     return Rows(
         covariates[kept], part["x"], part.get("y"), part.get("weights", np.ones(int(kept.sum()))),
-        part.get("x_error"), part.get("y_error"), kept,
+        part.get("x_error"), part.get("y_error"), np.asarray(kept),
     )  # fmt: skip
 
 
@@ -339,7 +339,7 @@ def fit_splines(
         return design.combine(parts[name].coefficients)
 
     if model.functional in ("quantile", "expectile"):
-        total = np.bincount(cells.cell, weights, minlength=len(cells.z))
+        total = np.asarray(np.bincount(cells.cell, weights, minlength=len(cells.z)), dtype=np.float64)
         single = np.zeros(len(cells.z))
         single[cells.cell] = x
         if model.functional == "expectile":

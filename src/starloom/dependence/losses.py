@@ -35,9 +35,9 @@ class Moments:
         """Sum rows (n,) into ``count`` cells."""
 
         def total(values: Floats) -> Floats:
-            return np.bincount(cells, weights * values, minlength=count)
+            return np.asarray(np.bincount(cells, weights * values, minlength=count), dtype=np.float64)
 
-        one = np.bincount(cells, weights, minlength=count)
+        one = total(np.ones_like(x))
         if y is None:
             return cls(one, total(x), total(x * x), one, one, one)
         return cls(one, total(x), total(x * x), total(y), total(y * y), total(x * y))

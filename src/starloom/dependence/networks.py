@@ -97,7 +97,8 @@ def fit_networks(model: ConditionalMap, rows: Rows, seed: int | np.random.Genera
     weights = torch.as_tensor(rows.weights / rows.weights.mean(), dtype=torch.float32)
     outputs = len(OUTPUTS[model.functional])
     sizes = [inputs.shape[1], *([UNITS] * LAYERS), 1]
-    matrices, shifts = [], []
+    matrices: list[torch.Tensor] = []
+    shifts: list[torch.Tensor] = []
     for before, after in pairwise(sizes):
         reach = before**-0.5
         for kept, shape in ((matrices, (outputs, before, after)), (shifts, (outputs, 1, after))):
@@ -116,8 +117,8 @@ def fit_networks(model: ConditionalMap, rows: Rows, seed: int | np.random.Genera
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-    frozen = [tuple(part.detach() for part in kept) for kept in (matrices, shifts)]
-    return NetworkMap(model.functional, *frozen, middle, width, center, scale)
+    frozen, moved = (tuple(part.detach() for part in kept) for kept in (matrices, shifts))
+    return NetworkMap(model.functional, frozen, moved, middle, width, center, scale)
 
 
 def _forward(

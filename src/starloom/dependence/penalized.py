@@ -145,7 +145,7 @@ def _step(
         value, slope, curve = loss(design.combine(tried))
         now = value + 0.5 * tried @ penalty @ tried
         if np.isfinite(now) and now <= before + 1e-9 * abs(before):
-            return tried, value, slope, curve, before - now
+            return np.asarray(tried), value, slope, curve, float(before - now)
         size *= 0.5
     value, slope, curve = loss(design.combine(beta))
     return beta, value, slope, curve, 0.0

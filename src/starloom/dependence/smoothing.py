@@ -70,7 +70,7 @@ def smooth_pairs(
     k, q = np.fft.fftfreq(padded)[:, None] * wave, np.fft.rfftfreq(padded)[None, :] * wave
     kernel = np.exp(-0.5 * (variance * (k**2 + q**2) + 2.0 * h**2 * rho * k * q))
     smooth = irfft2(rfft2(binned, (padded, padded)) * kernel, (padded, padded))[:size, :size]
-    return grid, np.maximum(smooth, 0.0)
+    return np.asarray(grid, dtype=np.float64), np.asarray(np.maximum(smooth, 0.0))
 
 
 def relative_noise(h: float, rho: float, rows: float) -> float:

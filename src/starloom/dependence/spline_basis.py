@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from starloom.errors import ConfigError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -122,13 +124,13 @@ class SplineBasis:
         """The basis for rows of covariates, shape (n, d), with weights (n,), all finite."""
         dimensions = covariates.shape[1]
         tensor = dimensions in SEGMENTS
-        if segments is None:
-            segments = SEGMENTS.get(dimensions, ADDITIVE_SEGMENTS)
-        if isinstance(segments, int):
-            segments = (segments,) * dimensions
+        pieces = SEGMENTS.get(dimensions, ADDITIVE_SEGMENTS) if segments is None else segments
+        along = (pieces,) * dimensions if isinstance(pieces, int) else tuple(pieces)
+        if len(along) != dimensions or min(along) < 1:
+            raise ConfigError(f"segments are one positive number, or one for each of {dimensions} covariates: {along}")
         low, high = np.array([_ends(column, weights) for column in covariates.T]).T
         flat = high <= low
-        return cls(np.where(flat, low - 0.5, low), np.where(flat, low + 0.5, high), tuple(segments), tensor)
+        return cls(np.where(flat, low - 0.5, low), np.where(flat, low + 0.5, high), along, tensor)
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 BINS = {1: 400, 2: 120, 3: 40}
-WINDOW = {1: 0.025, 2: 0.05, 3: 0.1}  # half width of the window, of the central 99 % of each covariate
+WINDOW = {1: 0.05, 2: 0.05, 3: 0.1}  # half width of the window, of the central 99 % of each covariate
 
 
 @dataclass(frozen=True)
 class Support:
     """Effective numbers of rows in a window around places.
 
-    The window reaches 2.5, 5 or 10 % of the central 99 % of each covariate (for one, two or three of them) to either
+    The window reaches 5 % (for three covariates 10 %) of the central 99 % of each covariate to either
     side. Of weighted rows Kish's effective number counts. For more covariates there is no window: the count is that
     of all rows inside the box of the data, and zero outside.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BINS = (64, 180)
 ROUNDS = 60
-SMOOTH = 0.04  # of the range of [Fe/H]
+SMOOTH = 0.3  # of the robust width (half of the central 68 %) of [Fe/H]
 CONVERGED = 1e-5  # largest change of the share of the high sequence
 
 
@@ -41,24 +41,32 @@ class SequenceMixture:
     def probability(self, fe_h: ArrayLike, alpha: ArrayLike) -> Floats:
         """The probability to be of the high sequence.
 
-        Below the mean of the low sequence it does not rise again, and above that of the high one it does not fall: the
-        wider normal of two would claim both ends.
+        The wider normal of two would claim both ends. So the probability does not change any more beyond the mean of
+        the narrower sequence, and beyond two widths from the mean of the wider one.
         """
         iron, value = np.asarray(fe_h, dtype=np.float64), np.asarray(alpha, dtype=np.float64)
         mean = [np.interp(iron, self.fe_h, part) for part in self.mean]
         width = [np.interp(iron, self.fe_h, part) for part in self.width]
         share = np.interp(iron, self.fe_h, self.share)
-        at = np.clip(value, mean[0], np.maximum(mean[0], mean[1]))
+        ends = self._ends
+        at = np.clip(value, *(np.interp(iron, self.fe_h, end) for end in ends))
         low, high = (
             -0.5 * ((at - m) / w) ** 2 - np.log(w) + np.log(np.maximum(part, 1e-300))
             for m, w, part in zip(mean, width, (1.0 - share, share), strict=True)
         )
         return np.asarray(1.0 / (1.0 + np.exp(np.clip(low - high, -700, 700))))
 
+    @property
+    def _ends(self) -> tuple[Floats, Floats]:
+        """(k,) [alpha/Fe] between which the probability changes."""
+        (low, high), (narrow, wide) = self.mean, self.width
+        bottom = low - np.where(narrow > wide, 2.0 * narrow, 0.0)
+        return bottom, np.maximum(bottom, high + np.where(wide > narrow, 2.0 * wide, 0.0))
+
     def even_line(self) -> Floats:
-        """(k,) [alpha/Fe] at which both are equally probable; NaN where that is nowhere between their means."""
-        steps = np.linspace(0.0, 1.0, 65)
-        alpha = self.mean[0] + steps[:, None] * (self.mean[1] - self.mean[0])
+        """(k,) [alpha/Fe] at which both are equally probable; NaN where that is nowhere."""
+        bottom, top = self._ends
+        alpha = bottom + np.linspace(0.0, 1.0, 97)[:, None] * (top - bottom)
         probability = self.probability(self.fe_h[None, :], alpha)
         line = np.full(len(self.fe_h), np.nan)
         for place in range(len(self.fe_h)):
@@ -79,12 +87,13 @@ class SequenceMixture:
 
 @dataclass(frozen=True)
 class Counts:
-    """Stars counted on a grid: centers (k,) and (m,), counts (k, m), and the cell of every star."""
+    """Stars counted on a grid: centers (k,) and (m,), counts (k, m), the cell of every star, and the width of x."""
 
     x: Floats
     y: Floats
     counts: Floats
     cells: NDArray[np.int64]
+    width: float
 
     @classmethod
     def of(cls, iron: Floats, alpha: Floats) -> Counts:
@@ -100,7 +109,7 @@ class Counts:
         cells = places[0] * BINS[1] + places[1]
         x, y = (0.5 * (edge[1:] + edge[:-1]) for edge in edges)
         counts = np.bincount(cells, minlength=BINS[0] * BINS[1]).astype(np.float64)
-        return cls(x, y, counts.reshape(BINS), cells)
+        return cls(x, y, counts.reshape(BINS), cells, 0.5 * float(np.subtract(*np.quantile(iron, [0.84, 0.16]))))
 
 
 def fit_mixture(grid: Counts, counts: Floats, responsibility: Floats, rounds: int = ROUNDS) -> SequenceMixture:
@@ -116,7 +125,7 @@ def fit_mixture(grid: Counts, counts: Floats, responsibility: Floats, rounds: in
     from scipy.ndimage import gaussian_filter1d
 
     y = grid.y
-    sigma, floor = SMOOTH * BINS[0], 1.5 * (y[1] - y[0])
+    sigma, floor = SMOOTH * grid.width / (grid.x[1] - grid.x[0]), 1.5 * (y[1] - y[0])
     fitted: SequenceMixture | None = None
     for _ in range(rounds):
         mean, width, mass = [], [], []

@@ -91,13 +91,13 @@ def _ranks(fitted: FittedSequences, stars: QTable, copula: Copula) -> Figure:
     panels = [
         Panel(
             [Image(_edges(scores), _edges(scores), density, "density of the normal scores", contours=levels),
-             Line(*on_scores, "the split")],
+             Line(on_scores[0], on_scores[1], "the split")],
             "normal score of [Fe/H]", "normal score of [alpha/Fe]", "Normal scores", equal=True,
             x_range=(-2.8, 2.8), y_range=(-2.8, 2.8),
         ),
         Panel(
             [Image(u, u, on_square, "copula density", color_range=(0.0, 4.0), contours=(1.0,)),
-             Line(*ranks, "the split")],
+             Line(ranks[0], ranks[1], "the split")],
             "rank of [Fe/H]", "rank of [alpha/Fe]", "Unit square", equal=True, x_range=(0, 1), y_range=(0, 1),
         ),
     ]  # fmt: skip
