@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from starloom import errors, progress
+from starloom.cli import dependence
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Where the named tables are, with license and citation.")
 app.add_typer(data_app, name="data")
+app.add_typer(dependence.app, name="dependence")
 
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A study; see `starloom studies`.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; see `starloom data list`.")]

@@ -129,10 +129,7 @@ def bands(
     found = np.array(drawn)
     scaled, back, slope = _link(functional, value[known])
     on_link = _link(functional, found)[0]
-    if method == "jackknife":
-        variance = (count - 1) / count * ((on_link - on_link.mean(axis=0)) ** 2).sum(axis=0)
-    else:
-        variance = on_link.var(axis=0, ddof=1)
+    variance = _variance(on_link, (count - 1) ** 2 / count if method == "jackknife" else 1.0)
     squared_bias = _squared_bias(splines, design, functional, slope)
     spread = np.sqrt(variance + squared_bias)
     result: dict[str, Floats] = {}
@@ -146,6 +143,16 @@ def bands(
     draws = np.full((total, len(places)), np.nan)
     draws[:, known] = found
     return Bands(value, bounds[0], bounds[1], levels, result["error"], result["bias"], total, draws)
+
+
+def _variance(draws: Floats, factor: float) -> Floats:
+    """Variance over refits, times a factor; NaN where a fifth of the refits or more have no value."""
+    there = np.isfinite(draws)
+    enough = there.mean(axis=0) > 0.8
+    found = np.full(draws.shape[1], np.nan)
+    if enough.any():
+        found[enough] = factor * np.nanvar(draws[:, enough], axis=0, ddof=1)
+    return found
 
 
 def _numbered(fitted: FittedMap, blocks: ArrayLike | None, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

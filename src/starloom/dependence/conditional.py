@@ -128,16 +128,15 @@ class Cells:
     z: Floats
 
     @classmethod
-    def of(cls, z: Floats, weights: Floats) -> Cells:
+    def of(cls, z: Floats, weights: Floats, basis: SplineBasis) -> Cells:
         """At most 600, 80^2 or 24^3 cells for one, two or three covariates; for more, or of few rows, equal rows."""
         n, dimensions = z.shape
         per_axis = CELLS.get(dimensions)
         if per_axis is None or n < 2 * per_axis:
             distinct, cell = np.unique(z, axis=0, return_inverse=True)
             return cls(cell.reshape(-1), distinct)
-        low, high = np.quantile(z, [0.0005, 0.9995], axis=0)
-        width = np.where(high > low, high - low, 1.0) / per_axis
-        place = np.clip(np.floor((z - low) / width), 0, per_axis - 1).astype(np.int64)
+        width = (basis.high - basis.low) / per_axis
+        place = np.clip(np.floor((z - basis.low) / width), 0, per_axis - 1).astype(np.int64)
         flat = np.ravel_multi_index(tuple(place.T), (per_axis,) * dimensions)
         _, cell = np.unique(flat, return_inverse=True)
         cell = cell.reshape(-1)
@@ -318,7 +317,7 @@ def fit_splines(
         if model.functional in ("quantile", "expectile"):
             cells = Cells.alike(rows.z, rows.x)
         else:
-            cells = Cells.of(rows.z, weights)
+            cells = Cells.of(rows.z, weights, basis)
         design = basis.design(cells.z)
     else:
         basis, cells, design = like.basis, like.cells, like.design
@@ -361,8 +360,7 @@ def fit_splines(
     ):
         if end and y is None:
             continue
-        before = 1.0 if like is None else np.exp(design.combine(like.parts[f"log_variance{end}"].coefficients))
-        found[f"mean{end}"] = fit(f"mean{end}", MeanLoss(sums, np.maximum(before, SMALLEST_VARIANCE)))
+        found[f"mean{end}"] = fit(f"mean{end}", MeanLoss(sums))
         if model.functional == "mean":
             continue
         log_variance = fit(f"log_variance{end}", VarianceLoss(_floored(sums), found[f"mean{end}"]))

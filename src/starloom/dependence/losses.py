@@ -49,16 +49,15 @@ class Moments:
 
 @dataclass(frozen=True)
 class MeanLoss:
-    """Squared error over 2, each cell over its variance; identity link."""
+    """Squared error over 2; identity link."""
 
     moments: Moments
-    variance: Floats | float = 1.0
 
     def __call__(self, eta: Floats) -> tuple[float, Floats, Floats]:
         """Total, derivative, expected second derivative."""
         m = self.moments
-        each = (m.xx - 2.0 * eta * m.x + m.n * eta**2) / self.variance
-        return 0.5 * float(each.sum()), (m.n * eta - m.x) / self.variance, m.n / self.variance
+        each = m.xx - 2.0 * eta * m.x + m.n * eta**2
+        return 0.5 * float(each.sum()), m.n * eta - m.x, m.n
 
 
 @dataclass(frozen=True)

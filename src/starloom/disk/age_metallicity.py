@@ -138,7 +138,7 @@ class AgeMetallicity:
         x, y, x_error, y_error = self.pair(table, chosen)
         model = ConditionalMap("correlation", engine=self.engine, least_count=self.least_count)
         errors = {"x_error": x_error, "y_error": y_error} if self.correct else {}
-        return model.fit(self.places(table), x, y, seed=seed, **errors)  # type: ignore[arg-type]
+        return model.fit(self.places(table), x, y, seed=seed, **errors)
 
 
 def blocks_of(table: QTable) -> NDArray[np.int64] | None:
@@ -160,13 +160,14 @@ def banded(fitted: FittedMap, places: Floats, table: QTable, *, refits: int, see
 def temperature(
     table: QTable, covariates: tuple[str, ...], *, name: str, chosen: NDArray[np.bool_] | None = None,
     least_count: float = 100.0,
-) -> FittedMap:  # fmt: skip
+) -> Temperature:  # fmt: skip
     """The median of a kinematic temperature (``action_r`` or ``eccentricity``) over the covariates."""
     values = column(table, name)
+    values = np.log(np.where(values > 0, values, np.nan))
     if chosen is not None:
         values = np.where(chosen, values, np.nan)
     places = np.stack([column(table, entry) for entry in covariates], axis=1)
-    return ConditionalMap("quantile", 0.5, least_count=least_count).fit(places, values)
+    return Temperature(ConditionalMap("quantile", 0.5, least_count=least_count).fit(places, values))
 
 
 def median_alpha(table: QTable, *, chosen: NDArray[np.bool_] | None = None, least_count: float = 30.0) -> FittedMap:
@@ -176,6 +177,17 @@ def median_alpha(table: QTable, *, chosen: NDArray[np.bool_] | None = None, leas
         values = np.where(chosen, values, np.nan)
     places = np.stack([column(table, "age"), column(table, "fe_h")], axis=1)
     return ConditionalMap("quantile", 0.5, least_count=least_count).fit(places, values)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The median of a kinematic temperature over covariates; its logarithm was fitted, so that it is positive."""
+
+    fitted: FittedMap
+
+    def predict(self, places: Floats) -> Floats:
+        """The median at places (n, d); NaN where too few stars are."""
+        return np.asarray(np.exp(self.fitted.predict(places)))
 
 
 @dataclass(frozen=True)

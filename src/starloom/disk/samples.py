@@ -70,7 +70,7 @@ def apogee_sample(allstar: QTable, astronn: QTable, ages: QTable | None = None) 
     ----------
     allstar : APOGEE DR17 allStar: ``EXTRATARG``, ``ASPCAPFLAG``, ``STARFLAG``, ``MEMBERFLAG``, and ``APOGEE_ID``.
     astronn : the astroNN catalog of DR17, row by row the same stars: ``FE_H``, ``MG_H``, ``LOGG``, ``TEFF``, ``age``,
-        ``age_total_error``, ``weighted_dist``, ``weighted_dist_error``, ``galr``, ``galz``, and ``jr`` and ``e`` where there.
+        ``age_total_error``, ``weighted_dist``, ``weighted_dist_error``, ``galr``, ``galz``; ``jr`` and ``e`` if there.
     ages : latent-space ages (arXiv:2302.05479), row by row the same stars: ``Age``, ``Age_Error``. Without, the sample
         is the "original" one, with astroNN ages; with, the "updated" one, which is stricter.
 

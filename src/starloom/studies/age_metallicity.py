@@ -166,9 +166,9 @@ def _over_place(
                 part = stars[groups[group]]
                 margins = (Margin.of(np.log(part["age"].value)), Margin.of(np.asarray(part["fe_h"])))
             entry.truth = true_correlation(grid[:, 0], grid[:, 1], group, margins, draws=1024)
-            error = (found.value - entry.truth)[known]
+            off = (found.value - entry.truth)[known]
             results.number(
-                f"rms error of the map of {group} stars", float(np.sqrt(np.mean(error**2))), "", bar=Bar("<=", 0.03),
+                f"rms error of the map of {group} stars", float(np.sqrt(np.mean(off**2))), "", bar=Bar("<=", 0.03),
                 meaning="inside of its mask, against the known map",
             )  # fmt: skip
             for index, level in enumerate(found.levels):
@@ -201,7 +201,7 @@ def _between(results: Results, name: str, found: Bands, meaning: str = "") -> No
         low, high = (float(np.median(part[0][known])) for part in (found.low, found.high))
         results.number(name, float(np.median(found.value[known])), "", low=low, high=high, meaning=meaning)
     else:
-        results.warn(f"{name}: nowhere enough stars")
+        results.warn(f"{name}: nowhere enough stars, or nowhere a spread of ages beyond their errors")
 
 
 def _along(
@@ -219,7 +219,7 @@ def _along(
         if len(values) < 100:
             results.warn(f"no run of the {group} stars with {name}: {len(values)} of them have it")
             continue
-        places = np.linspace(*np.quantile(values, [0.01, 0.97]), 60)[:, None]
+        places = np.linspace(np.quantile(values, 0.01), np.quantile(values, 0.97), 60)[:, None]
         try:
             fitted = _model(config, (name,)).fit(stars, chosen=groups[group], seed=config.seed)
         except (CatalogError, FitError) as error:
@@ -281,13 +281,13 @@ def _ends(results: Results, config: Config, stars: QTable, usable: NDArray[np.bo
         results.number(
             f"age at the {name}", found.age, "Gyr", low=found.age - found.age_error, high=found.age + found.age_error
         )
-    for name, unit, first, second, error in (
-        ("[alpha/Fe]", "dex", end.alpha, start.alpha, np.hypot(end.alpha_error, start.alpha_error)),
-        ("age", "Gyr", end.age, start.age, np.hypot(end.age_error, start.age_error)),
+    for name, unit, first, second, spread in (
+        ("[alpha/Fe]", "dex", end.alpha, start.alpha, float(np.hypot(end.alpha_error, start.alpha_error))),
+        ("age", "Gyr", end.age, start.age, float(np.hypot(end.age_error, start.age_error))),
     ):
         results.number(
-            f"{name}: high-alpha end minus low-alpha start", first - second, unit, low=first - second - error,
-            high=first - second + error,
+            f"{name}: high-alpha end minus low-alpha start", first - second, unit, low=first - second - spread,
+            high=first - second + spread,
             meaning="both lie along the split, which pulls them together by itself" if unit == "dex" else "",
             published=Published(0.0, f"{PATIL}: the same [alpha/Fe] and age (in words)"),
         )  # fmt: skip
@@ -306,7 +306,7 @@ STUDY = Study(
     title="The correlation of age and metallicity where orbits are cold and where they are hot",
     arxiv="2306.09319",
     summary="rho(age, [Fe/H]) as a map over place and orbit for all stars and for either alpha sequence, with bands "
-    "and with measurement errors taken out, beside the kinematic temperature; and where the two sequences end and start.",
+    "and with measurement errors taken out, beside the kinematic temperature; and where the sequences end and start.",
     citations=(
         f"{PATIL} Patil et al., Decoding the age-chemical structure of the Milky Way disk",
         "2021A&A...645A..85M Miglio et al., Age dissection of the Milky Way discs: Red giants in the Kepler field",

@@ -40,9 +40,15 @@ class Drawn:
     truth: Floats | None = field(default=None)
 
     @property
+    def title(self) -> str:
+        """The stars in words."""
+        kind, comma, sample = self.group.partition(",")
+        return f"{kind if kind == 'all' else f'{kind}-alpha'} stars{comma}{sample}"
+
+    @property
     def note(self) -> str:
         """What a row of the table is."""
-        return f"rho(age, [Fe/H]) of {self.group} stars at places, with 68 and 95 % bands; empty: too few stars"
+        return f"rho(age, [Fe/H]) of {self.title} at places, with 68 and 95 % bands; empty: too few stars"
 
     def table(self) -> QTable:
         """A row a place."""
@@ -66,7 +72,10 @@ def figures(
     """Maps, runs, the median abundance, and the copula of age and metallicity."""
     found = _maps([entry for entry in drawn if entry.shape is not None], warmth)
     for name in dict.fromkeys(entry.covariates[0] for entry in drawn if entry.shape is None):
-        found.append(_runs(name, [e for e in drawn if e.shape is None and e.covariates == (name,)]))
+        entries = [entry for entry in drawn if entry.shape is None and entry.covariates == (name,)]
+        entries = [entry for entry in entries if np.isfinite(entry.bands.value).any()]
+        if entries:
+            found.append(_runs(name, entries))
     return [*found, _abundance(stars, usable), _copulas(stars, usable, high)]
 
 
@@ -102,7 +111,9 @@ def _maps(drawn: list[Drawn], warmth: str | None) -> list[Figure]:
             label = f"median {NAMES[warmth or 'action_r']}"
             rows.append((_image(entry, entry.temperature, label, range_=heat, log=True), "temperature"))
         for layer, title in rows:
-            panels.append(Panel([layer], *(NAMES[name] for name in entry.covariates), f"{entry.group} stars: {title}"))
+            panels.append(
+                Panel([layer], NAMES[entry.covariates[0]], NAMES[entry.covariates[1]], f"{entry.title}: {title}")
+            )
     caption = (
         "The correlation of age and [Fe/H] over the Galaxy (left; contours at -0.4, -0.2 and 0), its standard error "
         "(middle) and the median kinematic temperature (right). Gray: too few stars."
@@ -120,7 +131,7 @@ def _runs(name: str, drawn: list[Drawn]) -> Figure:
             Line(x, entry.bands.value, "rho"),
             Line(x[[0, -1]], [0.0, 0.0], role="reference"),
         ]
-        panels.append(Panel(layers, NAMES[name], RHO, f"{entry.group} stars", y_range=(-1.0, 0.6)))
+        panels.append(Panel(layers, NAMES[name], RHO, entry.title, y_range=(-1.0, 0.6)))
     return Figure(
         f"along_{name}", f"The correlation of age and [Fe/H] given {NAMES[name]}, with 68 and 95 % bands. Lines end "
         "where too few stars are left.", panels, columns=min(2, len(panels)), panel_size=(5.6, 3.2),
