@@ -33,6 +33,7 @@ the same result.
 def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
+    import speed_dependence
     import speed_scoring
     import speed_sky
     import speed_streams
@@ -41,6 +42,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "streams": speed_streams.section,
         "scoring of streams": speed_scoring.section,
         "sky": speed_sky.section,
+        "dependence": speed_dependence.section,
     }
 
 
