@@ -193,7 +193,7 @@ def _covered(experiment: Experiment, how: str) -> tuple[LongBar, ...]:
 
 SYSTEM = System(
     name="disk",
-    text="Copulas, the split of the alpha sequences, and maps of a conditional correlation, on made samples with truth. "
+    text="Copulas, the split of the alpha sequences, maps of a conditional correlation, on made samples with truth. "
     "The map is over R from a Gamma(9) distribution and |z| from Laplace's, of unit normal pairs; core is 4 < R < 14 "
     "kpc and |z| < 1.5 kpc, full is 0.5 < R < 19 kpc inside the mask. The networks are those of arXiv:2306.09319.",
     bars=(

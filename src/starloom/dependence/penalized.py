@@ -167,4 +167,6 @@ def _inverse(matrix: Floats) -> Floats:
 def _dispersion(slope: Floats, curve: Floats, freedom: float) -> float:
     known = curve > 0
     count = int(known.sum())
-    return float((slope[known] ** 2 / curve[known]).sum() / max(count - freedom, 1.0))
+    # a ratio of sums: single rows of a quantile have next to no expected second derivative
+    ratio = float((slope[known] ** 2).sum() / max(float(curve[known].sum()), 1e-300))
+    return ratio * count / max(count - freedom, 1.0)
