@@ -149,8 +149,9 @@ class SplineBasis:
             return Design(places, np.concatenate([value for _, value in parts], axis=1), sum(self.sizes))
         places, values = parts[0]
         for (place, value), size in zip(parts[1:], self.sizes[1:], strict=True):
-            places = (places[:, :, None] * size + place[:, None, :]).reshape(len(places), -1)
-            values = (values[:, :, None] * value[:, None, :]).reshape(len(values), -1)
+            shape = (len(places), places.shape[1] * place.shape[1])  # said in full, as there may be no rows
+            places = (places[:, :, None] * size + place[:, None, :]).reshape(shape)
+            values = (values[:, :, None] * value[:, None, :]).reshape(shape)
         return Design(np.ascontiguousarray(places), np.ascontiguousarray(values), int(np.prod(self.sizes)))
 
     def penalties(self) -> list[Floats]:

@@ -196,6 +196,11 @@ def test_the_networks_find_it_too(monkeypatch):
         ConditionalMap("correlation", engine="networks").fit(z, x, y, x_error=np.ones(len(x)))
 
 
+def test_bands_where_no_row_lies_are_missing(fitted):
+    found = bands(fitted, [[90.0, 90.0]], refits=2)
+    assert np.isnan([found.value, found.error, *found.low, *found.high]).all()
+
+
 def test_a_map_as_a_table(fitted):
     table = map_on_grid(fitted, ["r", "z"], points=6, refits=0)
     assert table.colnames == ["r", "z", "value", "effective_count"]
