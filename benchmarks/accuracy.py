@@ -40,6 +40,7 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_disk
     import accuracy_origins
     import accuracy_som
     import accuracy_stars
@@ -48,6 +49,7 @@ def systems() -> list[System]:
     return [
         accuracy_streams.TAILORED_SYSTEM,
         accuracy_streams.SYSTEM,
+        accuracy_disk.SYSTEM,
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_stars.SYSTEM,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from starloom import (
         catalog,
         datasets,
+        dependence,
+        disk,
         dynamics,
         galaxies,
         sdss,
@@ -30,7 +32,9 @@ __version__ = "0.1.0"
 __all__ = [
     "catalog",
     "datasets",
+    "dependence",
     "describe",
+    "disk",
     "dynamics",
     "galaxies",
     "read_table",

@@ -9,6 +9,7 @@ from starloom.datasets.dataset import DataFile, Dataset
 from starloom.datasets.entries import (
     apogee,
     galaxies,
+    giants,
     isochrones,
     sdss_targeting,
     star_spectra,
@@ -20,6 +21,7 @@ from starloom.errors import DatasetError
 _SUBJECTS = (
     apogee,
     galaxies,
+    giants,
     isochrones,
     sdss_targeting,
     star_spectra,

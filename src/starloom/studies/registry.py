@@ -20,6 +20,9 @@ STUDIES = {
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",
     "stream-origins": "starloom.studies.stream_origins",
+    "age-metallicity": "starloom.studies.age_metallicity",
+    "alpha-sequences": "starloom.studies.alpha_sequences",
+    "gd1-stream": "starloom.studies.gd1_stream",
 }
 
 

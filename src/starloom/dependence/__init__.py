@@ -1,0 +1,1 @@
+"""How columns of any table depend on one another: copulas, and conditional functionals over covariates."""
