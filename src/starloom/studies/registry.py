@@ -13,16 +13,15 @@ if TYPE_CHECKING:
     from starloom.studies.study import Study
 
 STUDIES = {
-    "gd1-stream": "starloom.studies.gd1_stream",
-    "pal5-stream": "starloom.studies.pal5_stream",
-    "stream-mock": "starloom.studies.stream_mock",
-    "star-foundation": "starloom.studies.star_foundation",
-    "redshift-som": "starloom.studies.redshift_som",
-    "sdss-targets": "starloom.studies.sdss_targets",
-    "stream-origins": "starloom.studies.stream_origins",
     "age-metallicity": "starloom.studies.age_metallicity",
     "alpha-sequences": "starloom.studies.alpha_sequences",
     "gd1-stream": "starloom.studies.gd1_stream",
+    "pal5-stream": "starloom.studies.pal5_stream",
+    "redshift-som": "starloom.studies.redshift_som",
+    "sdss-targets": "starloom.studies.sdss_targets",
+    "star-foundation": "starloom.studies.star_foundation",
+    "stream-mock": "starloom.studies.stream_mock",
+    "stream-origins": "starloom.studies.stream_origins",
 }
 
 
