@@ -100,23 +100,36 @@ def test_snippets_run_from_top_to_bottom(page, quick_training, small_table, requ
         assert {"p_stream", "p_stream_low", "p_stream_high", "reason"} < set(names["members"].colnames)
 
 
-def test_the_readme_finds_the_stream(small_table, monkeypatch):
-    """The README's model on a made field with truth."""
+def test_the_readme_finds_the_stream(tmp_path):
+    """The README's ten lines on a made field along the same track, with truth."""
     import numpy as np
 
-    from starloom.streams.configuration import Training
+    from starloom.datasets.access import locate
+    from starloom.errors import DatasetError
+    from starloom.streams import track_mock
+    from starloom.streams.populations import from_grid
+    from starloom.streams.stream_completion import model_for
+    from starloom.streams.stream_file import StreamFile
 
-    change_defaults(monkeypatch, Training, members=3, steps=200, background_epochs=20)
-    names = {}
-    (body,) = blocks(ROOT / "README.md", "python")
-    exec(compile(body, "README.md", "exec"), names)
-    members = names["members"]
+    (body,) = blocks(ROOT / "README.md", "toml")
+    path = tmp_path / "my_stream.toml"
+    path.write_text(body + "\n[training]\nmembers = 2\nsteps = 120\nbackground_epochs = 15\n")
+    try:
+        for name in (("galstreams_tracks", "tracks"), ("isochrone_grids", "mist"), ("bolometric_corrections", None)):
+            locate(*name)
+    except DatasetError as error:
+        pytest.skip(f"the track and the isochrone grid cannot be had: {error}")
+    file = StreamFile.read(path)
+    track, frame = file.reference(), file.stream_frame
+    made = track_mock.TrackMock(phi1=file.phi1, phi2=file.phi2, stream=250, background=3000)
+    stars = track_mock.make(made, track, frame, from_grid(11.5, -1.3, ("g_mag", "r_mag")), 5)
+    members = model_for(file, stars, track)[0].fit(stars, seed=1).predict(stars)
     used = np.asarray(members["reason"]) == ""
     true = np.asarray(members["component"])[used] == "stream"
-    assert true.sum() > 90
+    assert true.sum() > 200
     probability = np.asarray(members["p_stream"])[used]
-    assert probability[true].mean() > 0.6
-    assert probability[~true].mean() < 0.1
+    assert probability[true].mean() > 0.8
+    assert probability[~true].mean() < 0.05
 
 
 # ------------------------------------------------------------------------------------------------------- commands

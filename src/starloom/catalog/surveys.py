@@ -285,8 +285,8 @@ def identify(table: Any) -> list[tuple[str, int]]:
     Examples
     --------
     >>> from starloom.catalog.tables import read_table
-    >>> identify(read_table({"RAdeg": [1.0], "DEdeg": [2.0], "pmRA": [0.1], "pmDE": [0.2]}))
-    [('streamfinder_dr3', 4)]
+    >>> identify(read_table({"RAdeg": [1.0], "DEdeg": [2.0], "pmRA": [0.1], "pmDE": [0.2]}))[0]
+    ('streamfinder_dr3', 4)
     """
     names = set(table.colnames)
     epoch = None

@@ -5,10 +5,10 @@ Joined to a group of commands with ``group.command("spectrum")(spectrum)``.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from starloom.errors import ConfigError
@@ -96,7 +96,7 @@ def _describe(file: SpectrumFile) -> None:
 def _known(value: Any) -> bool:
     if value is None or value == "":
         return False
-    return not (isinstance(value, float) and not np.isfinite(value))
+    return not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _bits(kind: str, one: Spectrum) -> str:
@@ -111,6 +111,8 @@ def _bits(kind: str, one: Spectrum) -> str:
 
 
 def _draw(one: Spectrum, file: SpectrumFile, folder: Path) -> Path:
+    import numpy as np
+
     from starloom.files import make_folder
     from starloom.report.figures import draw
     from starloom.results.figures import Band, Figure, Line, Panel

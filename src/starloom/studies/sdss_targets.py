@@ -272,7 +272,8 @@ def selection_function_section(results: Results, done: Targeting) -> None:
     """The selection functions of three made cartons against their known truth."""
     from starloom.studies.sdss_observations import add_selection
 
-    if done.config.mock_stars:
+    own = "parent" in done.inputs  # on a user's table a section of made stars would only mislead
+    if done.config.mock_stars and not own:
         add_selection(results, seed=done.config.seed, stars=done.config.mock_stars)
 
 
