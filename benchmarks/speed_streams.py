@@ -122,7 +122,8 @@ def _gradient_difference(fitted: FittedStream, plain: list[plain_stream_model.Pl
         gradients = model.gradients()
         for name, curves in model.curves.items():
             pairs = zip(curves.weights, curves.biases, strict=True)
-            ours = [parameter.grad[network] for layer in pairs for parameter in layer]
+            parameters = [*(parameter for layer in pairs for parameter in layer), curves.details]
+            ours = [parameter.grad[network] for parameter in parameters]
             for a, b in zip(ours, gradients[name], strict=True):
                 difference = max(difference, float((a - b).abs().max()))
                 largest = max(largest, float(b.abs().max()))
