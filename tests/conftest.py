@@ -1,8 +1,10 @@
-"""What every test shares: no network for Earth rotation tables, one thread for torch, and where real tables may be."""
+"""What every test shares: no network for Earth rotation tables, one thread for torch, Ctrl-C, where real tables may be."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,10 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     if DATA.is_dir():
         os.environ.setdefault("STARLOOM_DATA", str(DATA))
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C as Python takes it: a runner in the background, or a library, may have changed that."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
