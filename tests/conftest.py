@@ -1,4 +1,4 @@
-"""What every test shares: no network for Earth rotation tables, one thread for torch, Ctrl-C, where real tables may be."""
+"""What every test shares: no Earth rotation tables from the network, one thread for torch, Ctrl-C, real tables."""
 
 from __future__ import annotations
 
