@@ -52,6 +52,7 @@ def setup(app: Any) -> None:
     """Before napoleon reads a docstring."""
     app.connect("autodoc-process-docstring", put_meanings_below, priority=400)
 
+
 # numpy's trailing underscores (bool_) read as links, scikit-learn's inherited docstrings link into its own pages, and
 # some rooms have classes of one name
 suppress_warnings = ["docutils", "ref.python", "ref.term", "ref.ref"]
