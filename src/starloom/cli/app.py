@@ -13,6 +13,7 @@ import typer
 from starloom import errors, progress
 from starloom.cli import dependence, predict, sdss, som, streams, train
 from starloom.cli.orbits import orbits
+from starloom.cli.tour import tour
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -29,6 +30,7 @@ app = typer.Typer(
     **First result**: `starloom run gd1-stream`
 
     - `starloom studies` lists what can be run
+    - `starloom tour` runs them all in about ten minutes and makes one page of them
     - `starloom run gd1-stream --preset tour --out results/gd1` runs one in under a minute
     - `starloom describe my_stars.fits` says which models your table fits
     - `starloom streams fit my_stream.toml my_stars.fits` finds a stream of your own in it
@@ -200,6 +202,7 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
 
 
 app.command("orbits")(orbits)
+app.command("tour")(tour)
 
 
 @data_app.command("list")

@@ -77,6 +77,7 @@ class Study:
     run : ``run(config, inputs, folder)`` gives back Results; long steps keep checkpoints in ``folder.checkpoints``.
     mock : ``mock(config)`` makes stand-ins for the inputs, name -> table.
     schema : the columns of the primary input, by which a user's own table is read.
+    key_number, key_figure : what a gallery shows of it; the first ones when they are not named.
     """
 
     name: str
@@ -90,6 +91,8 @@ class Study:
     run: Callable[[Any, Mapping[str, Input], RunFolder], Results]
     mock: Callable[[Any], Mapping[str, QTable]] | None = None
     schema: Schema | None = None
+    key_number: str = ""
+    key_figure: str = ""
 
     @property
     def primary(self) -> InputSpec | None:
