@@ -24,11 +24,25 @@ html_copy_source = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_class_signature = "separated"
-autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
+# scikit-learn writes the four request methods; their docstrings link into its own pages
+autodoc_default_options = {
+    "members": True,
+    "exclude-members": "__init__, __new__, set_fit_request, set_predict_request, set_score_request, "
+    "set_transform_request, set_partial_fit_request",
+}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_attr_annotations = False  # NDArray[np.bool_] would read as a link called np.bool
 
 _ENTRY = re.compile(r"(?P<indent> *)(?P<names>[\w*]+(, [\w*]+)*) : (?P<meaning>.+)")
+
+
+def _bars(line: str) -> str:
+    """Absolute values are no substitutions: mask the bars of prose, not of code."""
+    if ">>>" in line or line.lstrip().startswith(("+-", "|")):
+        return line
+    parts = line.split("``")
+    return "``".join(part if number % 2 else part.replace("|", r"\|") for number, part in enumerate(parts))
 
 
 def put_meanings_below(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
@@ -42,9 +56,10 @@ def put_meanings_below(app: Any, what: str, name: str, obj: object, options: Any
             section = lines[number - 1].strip() in ("Parameters", "Attributes", "Returns")
         entry = _ENTRY.fullmatch(line) if section else None
         if entry is None:
-            rewritten.append(line)
+            formula = what == "module" and line.startswith("    ")
+            rewritten.append(line if formula else _bars(line))
             continue
-        rewritten += [f"{entry['indent']}{entry['names']}", f"{entry['indent']}    {entry['meaning']}"]
+        rewritten += [f"{entry['indent']}{entry['names']}", f"{entry['indent']}    {_bars(entry['meaning'])}"]
     lines[:] = rewritten
 
 
@@ -53,6 +68,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", put_meanings_below, priority=400)
 
 
-# numpy's trailing underscores (bool_) read as links, scikit-learn's inherited docstrings link into its own pages, and
-# some rooms have classes of one name
-suppress_warnings = ["docutils", "ref.python", "ref.term", "ref.ref"]
+suppress_warnings = ["ref.python"]  # some rooms have classes of one name
