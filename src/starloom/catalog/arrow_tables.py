@@ -20,6 +20,7 @@ from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import KEY
 from starloom.errors import CatalogError, MissingColumnError
 
 UNRECOGNIZED = "unrecognized_unit"  # key in a column's ``info.meta`` for a unit that astropy cannot read
@@ -185,6 +186,8 @@ def from_arrow(source: pa.Table) -> QTable:
     astropy_block = _units_from_astropy(source.schema.metadata or {})
     masks = {f"{name}.mask" for name in names} & set(names) if astropy_block else set()
     result = QTable()
+    if (steps := (source.schema.metadata or {}).get(KEY.encode())) is not None:
+        result.meta[KEY] = steps.decode(errors="replace")
     for name in names:
         if name in masks:
             continue
@@ -235,6 +238,7 @@ def split_column(column: Any, name: str) -> tuple[NDArray[Any], NDArray[np.bool_
 def to_arrow(table: QTable) -> pa.Table:
     """Turn a QTable into an Arrow table, with units and descriptions in the metadata of the fields.
 
+    The history of the table goes into the metadata of the whole (see ``starloom.catalog.provenance``).
     Missing integers, booleans and texts become nulls; NaN stays NaN.
     """
     arrays, fields = [], []
@@ -256,7 +260,8 @@ def to_arrow(table: QTable) -> pa.Table:
             metadata["description"] = str(info.description)
         arrays.append(array)
         fields.append(pa.field(name, array.type, metadata=metadata or None))
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    steps = {KEY: str(table.meta[KEY])} if KEY in table.meta else None
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=steps))
 
 
 def normal(table: Table) -> QTable:

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import QTable
 
 from starloom.catalog.arrow_tables import split_column
+from starloom.catalog.provenance import history
 from starloom.catalog.schema import Match, Schema
 from starloom.catalog.surveys import SURVEYS, identify
 from starloom.catalog.tables import read_table
@@ -43,12 +44,14 @@ class Description:
     columns : the columns, in the order of the table.
     surveys : (survey name, number of its columns found), best first.
     models : model name -> what the table offers of the model's columns.
+    steps : what Starloom did to make it, in order.
     """
 
     rows: int
     columns: tuple[ColumnDescription, ...]
     surveys: tuple[tuple[str, int], ...]
     models: dict[str, Match]
+    steps: tuple[str, ...] = ()
 
     @property
     def survey(self) -> str | None:
@@ -69,6 +72,8 @@ class Description:
                 lines.append(f"  {name:18s} {count} of {len(survey.columns)} columns: {survey.meaning}")
         else:
             lines.append("It has no column of a survey known here.")
+        if self.steps:
+            lines += ["", "How it was made:", *(f"  {number}. {step}" for number, step in enumerate(self.steps, 1))]
         if self.models:
             lines += ["", "Models:"]
             for name in self.models:
@@ -144,7 +149,15 @@ def describe(table: Any, models: Mapping[str, Schema] | None = None) -> Descript
         columns=tuple(_describe_column(ready, name) for name in ready.colnames),
         surveys=tuple(identify(ready)),
         models={name: schema.match(ready) for name, schema in (models or {}).items()},
+        steps=tuple(_step(entry) for entry in history(ready)),
     )
+
+
+def _step(entry: Mapping[str, Any]) -> str:
+    settings = entry.get("settings")
+    told = settings.items() if isinstance(settings, dict) else ()
+    words = ", ".join(f"{name} {value}" for name, value in told if value not in (None, ""))
+    return f"{entry.get('step', '?')} (starloom {entry.get('version', '?')}{'; ' + words if words else ''})"
 
 
 def _describe_column(table: QTable, name: str) -> ColumnDescription:

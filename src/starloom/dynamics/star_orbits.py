@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.dynamics.actions import Actions, actions
 from starloom.dynamics.frames import GalacticFrame, PhaseSpace, draw_errors
@@ -151,6 +152,10 @@ class OrbitModel:
         stars["reason"] = np.array(reasons, dtype=str)
         stars.meta["potential"] = self.potential.name
         stars.meta["frame"] = self.frame.name
+        record(
+            stars, "orbits and actions", potential=self.potential.name, frame=self.frame.name, samples=self.samples,
+            parallax_zero_point=self.parallax_zero_point, seed=self.seed,
+        )  # fmt: skip
         return stars
 
 

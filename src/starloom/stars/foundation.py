@@ -22,6 +22,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from torch import Tensor
 
+from starloom.catalog.provenance import record
 from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, ConfigError, ModelFileError
 from starloom.neural.checkpoints import load_folder, save_folder
@@ -305,6 +306,10 @@ class StarFoundation:
         result["domain_share"] = share
         result["in_domain"] = ~(share < LIMIT)
         result["reason"] = reason
+        record(
+            result, "answers of the star foundation model", request=list(names), given=list(given) if given else None,
+            trained_on=self.history.get("data", ""), training_seed=self.history.get("seed"),
+        )  # fmt: skip
         return result
 
     def domain_share(self, tokens: Tokens) -> NDArray[np.float64]:

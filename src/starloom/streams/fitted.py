@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from starloom.catalog.provenance import record
 from starloom.catalog.tables import read_table
 from starloom.errors import ConfigError, ModelFileError
 from starloom.neural.checkpoints import load_folder, save_folder
@@ -100,6 +101,7 @@ class FittedStream:
         for name in blocks[0]:
             values = np.concatenate([block[name] for block in blocks])
             result[name] = values * units[name] if name in units else values
+        record(result, "stream membership", components=self.names, frame=str(self.model.frame))
         return result
 
     def _block(self, table: QTable) -> dict[str, np.ndarray]:

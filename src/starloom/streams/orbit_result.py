@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.provenance import record
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.potentials import Component, Potential
 from starloom.dynamics.stream_frames import StreamFrame
@@ -163,6 +164,7 @@ class FittedOrbit:
             applied[f"orbit_{names[n]}_error"] = error * u.Unit(units[n])
         reason = np.where(known, np.where(reached, "", "the orbit does not reach this phi1"), "no position")
         applied["reason"] = reason
+        record(applied, "orbit of a stream", potential=self.potential.name, draws=len(self.samples))
         return applied
 
     def log_prob(self, table: Any) -> Array:
