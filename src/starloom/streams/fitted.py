@@ -101,7 +101,12 @@ class FittedStream:
         for name in blocks[0]:
             values = np.concatenate([block[name] for block in blocks])
             result[name] = values * units[name] if name in units else values
-        record(result, "stream membership", components=self.names, frame=str(self.model.frame))
+        record(
+            result,
+            "stream membership",
+            components=self.names,
+            frame=getattr(self.model.frame, "name", self.model.frame),
+        )
         return result
 
     def _block(self, table: QTable) -> dict[str, np.ndarray]:
