@@ -65,7 +65,7 @@ def _attention(dimension: int, heads: int) -> Comparison:
 
     def ours() -> torch.Tensor:
         with torch.inference_mode():
-            found: torch.Tensor = mine(memory, memory, absent)[0]
+            found: torch.Tensor = mine(memory, memory, absent)
         return found
 
     def peer() -> torch.Tensor:

@@ -410,7 +410,7 @@ class StarFoundation:
         result = np.zeros((len(tokens), blocks, len(names), len(self.vocabulary) + 1))
         with torch.inference_mode():
             for rows, kinds, values in self._batches(tokens, places, BATCH):
-                _, _, maps = self.network.answer(self.network.perceive(kinds, values), numbers.expand(len(kinds), -1))
+                maps = self.network.attention(self.network.perceive(kinds, values), numbers.expand(len(kinds), -1))
                 for block, weights in enumerate(maps):
                     mean = weights.mean(dim=1)[:, :, : kinds.shape[1]].float()
                     spread = torch.zeros(len(kinds), len(names), result.shape[-1])
