@@ -146,6 +146,6 @@ def _finished(out: Path, command: str) -> list[Stop]:
 
 
 def _version() -> str:
-    from starloom import __version__
+    from importlib import metadata
 
-    return __version__
+    return metadata.version("starloom")

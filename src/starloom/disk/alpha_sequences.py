@@ -14,7 +14,6 @@ not drawn along the ridge that joins the sequences at high [Fe/H]; the mixture e
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,6 +39,7 @@ SIGNIFICANT = 4.0  # standard deviations of ln f between the lower summit and th
 LEAST_SHARE = 0.01
 FARTHEST = 8.0  # robust widths from the median, beyond which a star does not enter the density
 
+KIND = "alpha sequences"
 _LINES = ("fe_h", "alpha", "alpha_error", "watershed_fe_h", "watershed_alpha", "watershed_error")
 
 
@@ -343,11 +343,6 @@ def _line(found: Summits, plane: _Plane, at: Floats, degree: int) -> tuple[Float
     return np.asarray(np.polynomial.polynomial.polyval(at, coefficients)), coefficients
 
 
-def _listed(values: Floats) -> list[float | None]:
-    """For JSON, which knows no NaN."""
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
 @dataclass(frozen=True)
 class FittedSequences:
     """A split: its line, what it was found from, and a mixture for probabilities.
@@ -410,23 +405,19 @@ class FittedSequences:
 
     def save(self, folder: str | Path) -> None:
         """Write the split into a folder, without the density it was found from."""
-        from starloom.files import write_json
+        from starloom.saved_models import save_model
 
-        write_json(
-            Path(folder) / "model.json",
-            {
-                "kind": "alpha sequences",
-                "model": {name: getattr(self.model, name) for name in AlphaSequences.__dataclass_fields__},
-                "line": {name: _listed(getattr(self, name)) for name in _LINES},
-                "coefficients": self.coefficients.tolist(),
-                "mixture": self.mixture.as_json(),
-                "peaks": [list(peak) for peak in self.peaks],
-                "saddle": list(self.saddle),
-                "significance": self.significance,
-                "rows": self.rows,
-                "two_summits": self.two_summits,
-            },
-        )
+        settings = {
+            "model": {name: getattr(self.model, name) for name in AlphaSequences.__dataclass_fields__},
+            "mixture": self.mixture.as_json(),
+            "peaks": [list(peak) for peak in self.peaks],
+            "saddle": list(self.saddle),
+            "significance": self.significance,
+            "rows": self.rows,
+            "two_summits": self.two_summits,
+        }
+        lines = {name: getattr(self, name) for name in _LINES}
+        save_model(folder, KIND, settings, {"coefficients": self.coefficients, **lines})
 
     @classmethod
     def load(cls, folder: str | Path) -> FittedSequences:
@@ -437,19 +428,16 @@ class FittedSequences:
         ModelFileError
             When the folder holds no such model.
         """
-        path = Path(folder) / "model.json"
+        from starloom.saved_models import load_model
+
+        stored, arrays = load_model(folder, KIND)
         try:
-            stored = json.loads(path.read_text())
-            if stored["kind"] != "alpha sequences":
-                raise ModelFileError(f"{path} holds a model of kind {stored['kind']!r}, not 'alpha sequences'")
-            line: Any = {name: np.array(stored["line"][name], dtype=np.float64) for name in _LINES}
+            line: Any = {name: arrays[name] for name in _LINES}
             return cls(
-                model=AlphaSequences(**stored["model"]), summits=None, **line,
-                coefficients=np.array(stored["coefficients"]), mixture=SequenceMixture.from_json(stored["mixture"]),
+                model=AlphaSequences(**stored["model"]), summits=None, **line, coefficients=arrays["coefficients"],
+                mixture=SequenceMixture.from_json(stored["mixture"]),
                 peaks=tuple(tuple(peak) for peak in stored["peaks"]), saddle=tuple(stored["saddle"]),
                 significance=stored["significance"], rows=stored["rows"], two_summits=stored["two_summits"],
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, ModelFileError):
-                raise
-            raise ModelFileError(f"{path} cannot be read as a split of alpha sequences: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelFileError(f"{folder} cannot be read as a split of alpha sequences: {error}") from error

@@ -240,19 +240,14 @@ class FittedMap:
 
     def save(self, folder: str | Path) -> None:
         """Save as ``model.safetensors`` and ``model.json``."""
-        from safetensors.numpy import save_file
+        from starloom.saved_models import save_model
 
-        from starloom.files import atomic_path, write_json
-
-        arrays = {"cells": self.cells, "center": self.center, "scale": self.scale}
-        with atomic_path(Path(folder) / "model.safetensors") as temporary:
-            save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, temporary)
         settings = {
-            "kind": KIND, "grid": asdict(self.grid), "features": self.features.as_json(), "distance": self.distance,
+            "grid": asdict(self.grid), "features": self.features.as_json(), "distance": self.distance,
             "quality": self.quality.as_json(), "seed": self.seed, "training": dict(self.training),
             "trained_on": self.trained_on, "notes": list(self.notes),
         }  # fmt: skip
-        write_json(Path(folder) / "model.json", settings)
+        save_model(folder, KIND, settings, {"cells": self.cells, "center": self.center, "scale": self.scale})
 
     @classmethod
     def load(cls, folder: str | Path) -> FittedMap:
@@ -263,17 +258,10 @@ class FittedMap:
         ModelFileError
             When the folder holds no such map, or it is incomplete or corrupt.
         """
-        import json
+        from starloom.saved_models import load_model
 
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        path = Path(folder) / "model.json"
+        settings, arrays = load_model(folder, KIND)
         try:
-            settings = json.loads(path.read_text())
-            if settings.get("kind") != KIND:
-                raise ModelFileError(f"{path} holds a model of kind {settings.get('kind')!r}, not {KIND!r}")
-            arrays = load_file(Path(folder) / "model.safetensors")
             found = cls(
                 cells=arrays["cells"], center=arrays["center"], scale=arrays["scale"],
                 grid=Grid(**settings["grid"]), features=Features.from_json(settings["features"]),
@@ -282,11 +270,7 @@ class FittedMap:
                 trained_on=settings["trained_on"],
                 notes=tuple(settings["notes"]),
             )  # fmt: skip
-        except ModelFileError:
-            raise
-        except FileNotFoundError as error:
-            raise ModelFileError(f"{folder} holds no saved map: {Path(str(error.filename)).name} is missing") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(f"the map in {folder} cannot be read: {error}; train it anew") from error
         if found.cells.shape != (found.grid.cells, len(found.features.names)):
             raise ModelFileError(f"the map in {folder} is inconsistent: cells of shape {found.cells.shape}")

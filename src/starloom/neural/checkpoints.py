@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from starloom.errors import ModelFileError
-from starloom.files import atomic_path, write_json
+from starloom.files import atomic_path
+from starloom.saved_models import NUMBERS, read_model, write_model
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
@@ -35,21 +35,19 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def save_folder(folder: str | Path, kind: str, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Save a model: ``model.safetensors``, then ``model.json`` with its kind and settings."""
-    save_tensors(Path(folder) / "model.safetensors", tensors)
-    write_json(Path(folder) / "model.json", {"kind": kind, **settings})
+    """Save a model of tensors (see :mod:`starloom.saved_models`)."""
+    from safetensors.torch import save
+
+    write_model(folder, kind, settings, save({name: t.detach().contiguous().clone() for name, t in tensors.items()}))
 
 
 def load_folder(folder: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Load what ``save_folder`` wrote; ModelFileError when it is not such a model or of another kind."""
-    path = Path(folder) / "model.json"
+    """Load what ``save_folder`` wrote; ModelFileError when it is not such a model or its files are damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    settings, content = read_model(folder, kind)
     try:
-        settings = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ModelFileError(f"{folder} holds no saved model (model.json is missing)") from error
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} cannot be read: {error}") from error
-    found = settings.pop("kind", None) if isinstance(settings, dict) else None
-    if found != kind:
-        raise ModelFileError(f"{path} holds a model of kind {found!r}, not {kind!r}")
-    return settings, load_tensors(Path(folder) / "model.safetensors")
+        return settings, dict(load(content))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelFileError(f"{Path(folder) / NUMBERS} cannot be read: {error}; make it anew") from error

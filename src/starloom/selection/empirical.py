@@ -7,7 +7,6 @@ a Beta posterior; thin bins are drawn to their neighbors (`starloom.selection.sh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
 Floats = NDArray[np.float64]
-FORMAT = 1
+KIND = "empirical selection"
 Spreads = tuple[tuple[float, float], ...]
 
 
@@ -318,16 +317,10 @@ class FittedSelection:
 
     def save(self, folder: str | Path) -> Path:
         """Write the model into a folder: counts and posteriors as safetensors, the setting as JSON."""
-        from safetensors.numpy import save
+        from starloom.saved_models import save_model
 
-        from starloom.files import make_folder, write_bytes, write_json
-
-        path = make_folder(folder)
-        write_bytes(path / "selection.safetensors", save({"counts": self.counts, "a": self.a, "b": self.b}))
         color = self.setting.color
         content = {
-            "format": FORMAT,
-            "kind": "empirical selection",
             "magnitude": [self.setting.magnitude.column, self.setting.magnitude.edges],
             "color": None if color is None else [color.column, color.edges],
             "nside": self.setting.nside,
@@ -336,8 +329,7 @@ class FittedSelection:
             "spreads": self.spreads,
             "report": dict(self.report),
         }
-        write_json(path / "selection.json", content)
-        return path
+        return save_model(folder, KIND, content, {"counts": self.counts, "a": self.a, "b": self.b})
 
     @classmethod
     def load(cls, folder: str | Path) -> FittedSelection:
@@ -348,15 +340,11 @@ class FittedSelection:
         ModelFileError
             When files are missing, corrupt or of another format.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from starloom.saved_models import load_model
 
         path = Path(folder)
+        content, arrays = load_model(path, KIND)
         try:
-            content = json.loads((path / "selection.json").read_text())
-            arrays = load_file(path / "selection.safetensors")
-            if content["format"] != FORMAT or content["kind"] != "empirical selection":
-                raise ModelFileError(f"{path} holds {content['kind']!r} of format {content['format']}, not this model")
             setting = EmpiricalSelection(
                 Axis(content["magnitude"][0], tuple(content["magnitude"][1])),
                 None if content["color"] is None else Axis(content["color"][0], tuple(content["color"][1])),
@@ -367,9 +355,7 @@ class FittedSelection:
             counts, a, b = arrays["counts"], arrays["a"], arrays["b"]
             spreads = tuple(tuple((float(s), float(bend)) for s, bend in part) for part in content["spreads"])
             report = dict(content["report"])
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, ModelFileError):
-                raise
+        except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path} holds no measured selection function: {error}") from error
         bins = int(np.prod(setting.shape))
         stages = len(setting.stages)

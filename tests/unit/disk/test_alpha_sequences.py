@@ -10,6 +10,7 @@ from starloom.disk.mock import Sequences, alpha_sequences
 from starloom.disk.published_lines import LINES, envelope, outside
 from starloom.errors import CatalogError, ConfigError, DatasetError, FitError, MissingColumnError, ModelFileError
 from starloom.inference.calibration import expected_calibration_error
+from starloom.saved_models import save_model
 
 
 def balanced(side, truth):
@@ -115,7 +116,7 @@ def test_a_saved_split_is_the_same(small, tmp_path):
     loaded = FittedSequences.load(tmp_path)
     np.testing.assert_array_equal(loaded.predict(stars)["p_high_alpha"], fitted.predict(stars)["p_high_alpha"])
     np.testing.assert_array_equal(loaded.line([-0.3, 5.0]), fitted.line([-0.3, 5.0]))
-    (tmp_path / "model.json").write_text('{"kind": "alpha sequences"}')
+    save_model(tmp_path, "alpha sequences", {}, {})
     with pytest.raises(ModelFileError, match="cannot be read"):
         FittedSequences.load(tmp_path)
     (tmp_path / "model.json").write_text('{"kind": "forest"}')

@@ -189,7 +189,7 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.report == fitted.report
     with pytest.raises(ModelFileError):
         FittedSelection.load(tmp_path / "none")
-    (tmp_path / "model" / "selection.safetensors").write_bytes(b"x")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"x")
     with pytest.raises(ModelFileError):
         FittedSelection.load(tmp_path / "model")
 

@@ -10,6 +10,7 @@ import torch
 from astropy.table import QTable
 
 from starloom.errors import CatalogError, ConfigError, ModelFileError
+from starloom.saved_models import read_model, write_model
 from starloom.stars import mock
 from starloom.stars.evaluation import label_scores, robust_scatter, score, usual_kinds
 from starloom.stars.foundation import StarFoundation
@@ -153,9 +154,9 @@ def test_it_is_saved_whole(model, others, tmp_path):
 def test_corrupt_folders_are_told(model, tmp_path):
     model.save(tmp_path / "m")
     path = tmp_path / "m" / "model.json"
-    content = json.loads(path.read_text())
-    content["vocabulary"] = content["vocabulary"][:-1]
-    path.write_text(json.dumps(content))
+    settings, numbers = read_model(tmp_path / "m", "star foundation model")
+    settings["vocabulary"] = settings["vocabulary"][:-1]
+    write_model(tmp_path / "m", "star foundation model", settings, numbers)
     with pytest.raises(ModelFileError, match="do not belong together"):
         StarFoundation.load(tmp_path / "m")
     path.write_text('{"kind": "another"}')

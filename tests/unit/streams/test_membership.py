@@ -12,6 +12,7 @@ from astropy.table import QTable
 
 from starloom.errors import CatalogError, ConfigError, FitError, MissingColumnError, ModelFileError
 from starloom.neural import training
+from starloom.saved_models import read_model, write_model
 from starloom.streams.configuration import Coordinate, Training
 from starloom.streams.fitted import FittedStream
 from starloom.streams.mixture import Mixture, PreparedStars
@@ -233,9 +234,10 @@ def test_a_damaged_model(fitted, tmp_path, damage):
 
 
 def edit(folder, change):
-    record = json.loads((folder / "model.json").read_text())
-    change(record)
-    (folder / "model.json").write_text(json.dumps(record))
+    kind = json.loads((folder / "model.json").read_text())["kind"]
+    settings, numbers = read_model(folder, kind)
+    change(settings)
+    write_model(folder, kind, settings, numbers)
 
 
 # --------------------------------------------------------------------------------------------------------- predict

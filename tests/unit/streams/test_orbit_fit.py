@@ -11,6 +11,7 @@ from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.orbits import integrate
 from starloom.dynamics.potentials import potential
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
+from starloom.saved_models import save_model
 from starloom.streams.orbit_fit import StreamOrbit
 from starloom.streams.orbit_mock import MockSurvey, halo_orbits, orbit_stream
 from starloom.streams.orbit_points import stream_points
@@ -169,7 +170,7 @@ def test_save_and_load(tmp_path, fitted):
     assert np.allclose(again.curves([0.0, 2.0]), fitted.curves([0.0, 2.0]))
     with pytest.raises(ModelFileError):
         FittedOrbit.load(tmp_path)
-    (tmp_path / "orbit" / "model.json").write_text('{"kind": "stream orbit", "name": "x"}')
+    save_model(tmp_path / "orbit", "stream orbit", {"name": "x"}, {})
     with pytest.raises(ModelFileError, match="not complete"):
         FittedOrbit.load(tmp_path / "orbit")
 
