@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -28,3 +29,25 @@ def _interruptible() -> None:
     """Ctrl-C as Python takes it: a runner in the background, or a library, may have changed that."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def damaged():
+    """Damages bytes in one of four ways at a random place: ``damaged(content, rng)``."""
+
+    def damage(content: bytes, rng: np.random.Generator) -> bytes:
+        data = np.frombuffer(content, np.uint8).copy()
+        place = int(rng.integers(len(data)))
+        match rng.integers(4):
+            case 0:
+                data[place] ^= np.uint8(1 << rng.integers(8))
+            case 1:
+                data = data[:place]
+            case 2:
+                data[place : place + int(rng.integers(1, 512))] = 0
+            case _:
+                end = min(place + 64, len(data))
+                data[place:end] = rng.integers(0, 256, end - place)
+        return data.tobytes()
+
+    return damage

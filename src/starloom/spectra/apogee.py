@@ -37,7 +37,9 @@ NO_ERROR = 1e9  # an error as large as this is APOGEE's way to say that a pixel 
 
 def _ivar(error: Floats) -> Floats:
     known = np.isfinite(error) & (error > 0) & (error < NO_ERROR)
-    return np.where(known, 1.0 / np.where(known, error, 1.0) ** 2, 0.0)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):  # a damaged error may be of any size
+        ivar = np.where(known, error, 1.0) ** -2.0
+    return np.where(known & np.isfinite(ivar), ivar, 0.0)
 
 
 def _image(file: Any, number: int, path: Path, what: str) -> Any:

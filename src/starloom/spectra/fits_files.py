@@ -41,7 +41,8 @@ def open_fits(path: str | Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on headers; a truncated file is found below
-            with fits.open(path, memmap=False, lazy_load_hdus=False) as file:
+            # a file opened here is closed here: astropy leaves it open when a damaged header stops it
+            with open(path, "rb") as stream, fits.open(stream, memmap=False, lazy_load_hdus=False) as file:
                 _require_whole(file, path)
                 yield file
     except CatalogError as error:

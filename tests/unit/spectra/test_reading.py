@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from starloom.errors import CatalogError
+from starloom.errors import CatalogError, StarloomError
 from starloom.spectra import apogee, sdss
 from starloom.spectra.reading import kind_of, read_spectra
+from starloom.spectra.spectrum import SpectrumFile
 
 CATALOGID = 6305039478318694399
 
@@ -214,3 +215,18 @@ def test_spectra_as_rows_of_a_table(tmp_path):
     (tmp_path / "bad.parquet").write_text("x")
     with pytest.raises(CatalogError, match="Parquet"):
         sdss.spectra_of_table(tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize("kind", ["spec", "apstar", "aspcapstar", "mwmstar"])
+def test_damaged_files_give_one_clear_error_or_a_spectrum(kind, request, damaged):
+    """Ninety damaged files from a fixed seed, in the headers above all: there the structure is."""
+    path = request.getfixturevalue(f"write_{kind}")()
+    content, rng, refused = path.read_bytes(), np.random.default_rng(3), 0
+    for turn in range(90):
+        cut = len(content) if turn % 3 == 0 else 12_000
+        path.write_bytes(damaged(content[:cut], rng) + content[cut:])
+        try:
+            assert isinstance(read_spectra(path), SpectrumFile)
+        except StarloomError as error:
+            refused += path.name in str(error) or pytest.fail(f"the file is not named: {error}")
+    assert refused > 5
