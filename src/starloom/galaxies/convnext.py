@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starloom.errors import ConfigError
-from starloom.galaxies.image_encoder import DropPath, ImageEncoder, drop_shares
+from starloom.galaxies.image_encoder import DropPath, ImageEncoder, Level, drop_shares
 
 SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "convnext_speck": ((1, 1, 2, 1), (12, 24, 48, 96)),
@@ -104,7 +104,7 @@ class ConvNeXt(ImageEncoder):
 
     def __init__(
         self, channels: int, depths: Sequence[int], widths: Sequence[int], *, drop_path: float = 0.0, patch: int = 4,
-        layer_scale: float = 1e-6, mean: float = 0.0, scale: float = 1.0,
+        layer_scale: float = 1e-6, mean: Level = 0.0, scale: Level = 1.0,
     ) -> None:  # fmt: skip
         if len(depths) != len(widths) or not depths or min(*depths, *widths, patch) < 1 or not 0 <= drop_path < 1:
             raise ConfigError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starloom.errors import ConfigError
-from starloom.galaxies.image_encoder import DropPath, ImageEncoder
+from starloom.galaxies.image_encoder import DropPath, ImageEncoder, Level
 
 _STAGES = (  # repeats, kernel, stride, expansion, width
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
@@ -109,7 +109,7 @@ class EfficientNetLite(ImageEncoder):
 
     def __init__(
         self, channels: int, width: float = 1.0, depth: float = 1.0, *, stem: int = 32, out_features: int = 1280,
-        drop_path: float = 0.0, mean: float = 0.0, scale: float = 1.0,
+        drop_path: float = 0.0, mean: Level = 0.0, scale: Level = 1.0,
     ) -> None:  # fmt: skip
         if not (width > 0 and depth > 0 and stem > 0 and 0 <= drop_path < 1):
             raise ConfigError(f"EfficientNet-Lite: width {width}, depth {depth} and stem {stem} must be positive")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from starloom.errors import ConfigError
+
+Level = float | Sequence[float]
 
 
 class ImageEncoder(nn.Module):
@@ -17,7 +21,8 @@ class ImageEncoder(nn.Module):
     ----------
     channels : channels of the images.
     out_features : length of the vector of features.
-    mean, scale : the values are shifted and divided by these before the first layer; 0 and 1 leave them as they are.
+    mean, scale : the values are shifted and divided by these before the first layer, one number or one a channel; 0 and
+        1 leave them as they are.
 
     A family names its parameters as timm does, so that weights go to and fro without renaming.
     """
@@ -25,16 +30,19 @@ class ImageEncoder(nn.Module):
     input_mean: Tensor
     input_scale: Tensor
 
-    def __init__(self, channels: int, out_features: int, mean: float = 0.0, scale: float = 1.0) -> None:
+    def __init__(self, channels: int, out_features: int, mean: Level = 0.0, scale: Level = 1.0) -> None:
         super().__init__()
-        if channels < 1 or out_features < 1 or not scale > 0:
+        shift, spread = (np.asarray(level, dtype=np.float32).reshape(-1, 1, 1) for level in (mean, scale))
+        sized = all(len(level) in (1, channels) for level in (shift, spread))
+        if channels < 1 or out_features < 1 or not sized or not (spread > 0).all():
             raise ConfigError(
-                f"an encoder needs channels, features and a positive scale: {channels}, {out_features}, {scale}"
+                f"an encoder needs channels ({channels}) and features ({out_features}), and a mean ({mean}) and a "
+                f"positive scale ({scale}) of all or of each channel"
             )
         self.channels, self.out_features = channels, out_features
         self.settings: dict[str, Any] = {}
-        self.register_buffer("input_mean", torch.tensor(float(mean)), persistent=False)
-        self.register_buffer("input_scale", torch.tensor(float(scale)), persistent=False)
+        self.register_buffer("input_mean", torch.tensor(shift.tolist()), persistent=False)
+        self.register_buffer("input_scale", torch.tensor(spread.tolist()), persistent=False)
 
     def parts(self) -> list[list[nn.Module]]:
         """The parts that are frozen and unfrozen together, from the last to the first; every parameter is in one."""
@@ -92,7 +100,7 @@ class AnyEncoder(ImageEncoder):
 
     def __init__(
         self, module: nn.Module, channels: int = 3, out_features: int | None = None, *,
-        mean: float = 0.0, scale: float = 1.0,
+        mean: Level = 0.0, scale: Level = 1.0,
     ) -> None:  # fmt: skip
         found = out_features or getattr(module, "num_features", None) or getattr(module, "out_features", None)
         if not isinstance(found, int):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starloom.errors import ConfigError
-from starloom.galaxies.image_encoder import DropPath, ImageEncoder, drop_shares
+from starloom.galaxies.image_encoder import DropPath, ImageEncoder, Level, drop_shares
 
 SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...], bool]] = {
     "resnet_speck": ((1, 1, 1, 1), (10, 20, 40, 80), False),
@@ -66,7 +66,7 @@ class ResNet(ImageEncoder):
 
     def __init__(
         self, channels: int, depths: Sequence[int], widths: Sequence[int], *, bottleneck: bool = False,
-        drop_path: float = 0.0, mean: float = 0.0, scale: float = 1.0,
+        drop_path: float = 0.0, mean: Level = 0.0, scale: Level = 1.0,
     ) -> None:  # fmt: skip
         if len(depths) != 4 or len(widths) != 4 or min(*depths, *widths) < 1 or not 0 <= drop_path < 1:
             raise ConfigError(f"ResNet: four depths and widths, please, not {tuple(depths)} and {tuple(widths)}")
