@@ -31,7 +31,7 @@ class ImageSource:
     table : the rows of the catalog they come from, or None.
     """
 
-    items: Sequence[Any] | NDArray[Any]
+    items: Any
     ids: NDArray[Any]
     table: Any = None
 
@@ -55,7 +55,7 @@ class ImageSource:
         """
         pixels = np.zeros((len(rows), form.channels, form.size, form.size), dtype=np.float32)
         reasons, remarks = [""] * len(rows), [""] * len(rows)
-        for place, row in enumerate(rows):
+        for place, row in enumerate([int(one) for one in rows]):
             try:
                 pixels[place], remarks[place] = read_image(self.items[row], form)
             except CatalogError as error:

@@ -222,4 +222,5 @@ def _resized(levels: Pixels, size: int) -> Pixels:
         np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((size, size), Image.Resampling.BILINEAR))
         for plane in levels
     ]
-    return np.clip(np.stack(planes), 0.0, 1.0).astype(np.float32)
+    result: Pixels = np.clip(np.stack(planes), 0.0, 1.0).astype(np.float32)
+    return result
