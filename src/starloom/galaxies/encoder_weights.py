@@ -24,6 +24,7 @@ from starloom.galaxies.weight_files import read_tensors
 from starloom.neural.checkpoints import load_folder, save_folder
 
 KIND = "galaxy image encoder"
+MODEL_KIND = "galaxy image model"
 HUB = "hf_hub:"
 IMAGENET = "imagenet"
 DATASET = "efficientnet_lite0_imagenet"
@@ -94,7 +95,7 @@ def load_encoder(source: str | Path, name: str | None = None, channels: int | No
         return load_encoder(_from_hub(text.removeprefix(HUB)), name, channels)
     path = Path(text)
     if path.is_dir() and (path / "model.json").exists():
-        settings, tensors = load_folder(path, KIND)
+        settings, tensors = _load_model_folder(path)
         form = settings["encoder"]
         made = encoder(form["name"], channels or form["channels"], **form["size"])
         load_weights(made, tensors)
@@ -105,6 +106,18 @@ def load_encoder(source: str | Path, name: str | None = None, channels: int | No
     made = encoder(chosen, channels or own_channels, **size)
     load_weights(made, state, label=str(path))
     return made.eval()
+
+
+def _load_model_folder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings and tensors of a folder of an encoder, or of the encoder in a fine-tuned model."""
+    try:
+        return load_folder(path, KIND)
+    except ModelFileError:
+        settings, tensors = load_folder(path, MODEL_KIND)
+    if settings["encoder"].get("own"):
+        raise ModelFileError(f"{path} has an encoder of its maker's own module; load it with ImageModel.load")
+    inside = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
+    return settings, inside
 
 
 def load_weights(made: ImageEncoder, state: Mapping[str, Tensor], label: str = "the weights") -> list[str]:
