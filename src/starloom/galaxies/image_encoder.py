@@ -29,6 +29,7 @@ class ImageEncoder(nn.Module):
 
     input_mean: Tensor
     input_scale: Tensor
+    channels_last = True  # layout in memory that is faster on CPUs for depthwise convolutions
 
     def __init__(self, channels: int, out_features: int, mean: Level = 0.0, scale: Level = 1.0) -> None:
         super().__init__()
@@ -65,7 +66,8 @@ class ImageEncoder(nn.Module):
                 f"{self.smallest}; make them larger, or give ConvNeXt a smaller patch"
             )
         prepared = (images - self.input_mean) / self.input_scale
-        return self.features(prepared.contiguous(memory_format=torch.channels_last))
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return self.features(prepared.contiguous(memory_format=layout))
 
 
 class DropPath(nn.Module):

@@ -67,6 +67,7 @@ class ResNet(ImageEncoder):
     """
 
     followed_by_norm = (("conv1", "bn1"),)
+    channels_last = False  # dense convolutions are twice as fast the other way on CPUs
 
     def __init__(
         self, channels: int, depths: Sequence[int], widths: Sequence[int], *, bottleneck: bool = False,
