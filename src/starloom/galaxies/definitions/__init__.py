@@ -1,0 +1,1 @@
+"""Question schemas of the Galaxy Zoo campaigns, as data."""
