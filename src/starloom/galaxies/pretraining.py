@@ -1,0 +1,267 @@
+"""Encoders pretrained on the votes of made galaxies: the recipe, the files that Starloom carries, and their scores.
+
+As a program it makes a carried model again, in pieces if need be::
+
+    python -m starloom.galaxies.pretraining small -o DIR
+
+The pictures and votes are simulated (:mod:`starloom.galaxies.mock_population`); only the number of volunteers a galaxy
+is drawn from a real campaign. No real image is ever used.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starloom.errors import ConfigError, DatasetError
+from starloom.files import make_folder
+from starloom.galaxies import mock_votes
+from starloom.galaxies.mock_images import render
+from starloom.galaxies.mock_population import Population, draw
+from starloom.galaxies.vote_training import (
+    Log,
+    Schedule,
+    VoteModel,
+    concentrations,
+    train_on_votes,
+    vote_scores,
+)
+from starloom.neural.checkpoints import load_folder, save_folder
+from starloom.neural.training import seeded
+from starloom.seeds import generator, torch_generator
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+KIND = "galaxy vote model"
+SHIPPED = Path(__file__).parent / "shipped"
+HELD_OUT = 2000
+DISTANT_SHARE = 0.25
+NEAR, FAR = Population(), Population(distance=0.7)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained on what.
+
+    Parameters
+    ----------
+    encoder : name, see :func:`starloom.galaxies.encoders.encoder`.
+    size : its settings.
+    galaxies, pixels : made galaxies to train on, and pixels across their pictures.
+    schedule : see :class:`starloom.galaxies.vote_training.Schedule`.
+    """
+
+    encoder: str
+    size: Mapping[str, Any] = field(default_factory=dict)
+    galaxies: int = 24_000
+    pixels: int = 64
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=3000, batch=64))
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+RECIPES: dict[str, Recipe] = {
+    "small": Recipe("resnet", {"depths": (1, 1, 1, 1), "widths": (32, 64, 128, 240)}),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Made galaxies with pictures and votes.
+
+    Parameters
+    ----------
+    galaxies : the table they were drawn as.
+    pictures : (n, pixels, pixels, 3), uint8.
+    fractions : (n, columns) true probabilities of the answers.
+    votes : (n, columns).
+    """
+
+    galaxies: QTable
+    pictures: NDArray[np.uint8]
+    fractions: NDArray[np.float64]
+    votes: NDArray[np.float32]
+
+
+def real_totals() -> NDArray[np.float64] | None:
+    """How many volunteers saw each galaxy of Galaxy Zoo 2 (dataset ``gz_votes``); None where it cannot be had."""
+    from starloom.datasets.access import open_table
+
+    try:
+        return np.asarray(open_table("gz_votes", "gz2_task1", columns=["n_votes"])["n_votes"], dtype=np.float64)
+    except DatasetError:
+        return None
+
+
+def make_sample(
+    count: int, pixels: int, *, seed: int | np.random.Generator, totals: NDArray[np.float64] | None = None,
+    distant: float = DISTANT_SHARE,
+) -> Sample:  # fmt: skip
+    """Draw galaxies, three quarters of them nearby, with pictures and votes.
+
+    Parameters
+    ----------
+    count, pixels : how many, and pixels across the pictures.
+    seed : everything follows from it.
+    totals : real numbers of volunteers to draw from; without them, made ones.
+    distant : share of galaxies of a younger sky.
+    """
+    from astropy.table import vstack
+
+    rng = generator(seed)
+    far = round(distant * count)
+    parts = [draw(count - far, seed=rng, population=NEAR), draw(far, seed=rng, population=FAR)]
+    galaxies = vstack([part for part in parts if len(part)])[rng.permutation(count)]
+    galaxies["galaxy_id"] = np.arange(count, dtype=np.int64)
+    fractions = mock_votes.answer_fractions(galaxies)
+    volunteers = (
+        mock_votes.made_totals(count, seed=rng) if totals is None else mock_votes.vote_totals(totals, count, seed=rng)
+    )
+    votes = mock_votes.cast(fractions, volunteers, seed=rng)
+    return Sample(galaxies, render(galaxies, pixels), fractions, votes)
+
+
+def scores_of(model: VoteModel, sample: Sample) -> dict[str, Any]:
+    """Scores of a model on a sample it was not trained on, as JSON can hold them."""
+    found = vote_scores(
+        concentrations(model, sample.pictures), sample.votes, sample.fractions,
+        mock_votes.oracle_concentrations(sample.fractions), mock_votes.schema(),
+    )  # fmt: skip
+    return asdict(found)
+
+
+def save(folder: str | Path, model: VoteModel, recipe: Recipe, history: Mapping[str, Any]) -> None:
+    """Write a model: ``model.safetensors`` with encoder and head, ``model.json`` with recipe, schema and history."""
+    settings = {"recipe": recipe.as_json(), "schema": model.schema.as_json(), "history": dict(history)}
+    save_folder(folder, KIND, settings, model.state_dict())
+
+
+def load(folder: str | Path) -> tuple[VoteModel, dict[str, Any]]:
+    """Read what :func:`save` wrote: the model in evaluation mode, and its recipe and history.
+
+    Raises
+    ------
+    ModelFileError
+        When the folder holds no such model.
+    """
+    from starloom.galaxies.encoders import encoder
+    from starloom.galaxies.votes import VoteSchema
+
+    settings, tensors = load_folder(folder, KIND)
+    recipe = settings["recipe"]
+    model = VoteModel(encoder(recipe["encoder"], 3, **recipe["size"]), VoteSchema.from_json(settings["schema"]))
+    model.load_state_dict(tensors)
+    return model.eval(), settings
+
+
+def shipped(name: str = "small") -> tuple[VoteModel, dict[str, Any]]:
+    """A model that Starloom carries, and its recipe and history.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> model, about = shipped()
+    >>> model.encoder.out_features, about["recipe"]["pixels"]
+    (240, 64)
+    """
+    if not (SHIPPED / name / "model.json").is_file():
+        known = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
+        raise ConfigError(f"Starloom carries no pretrained encoder {name!r}; it has {', '.join(known)}")
+    return load(SHIPPED / name)
+
+
+def pretrain(
+    name: str, out: str | Path, *, seed: int = 1, until: int | None = None, galaxies: int | None = None,
+    steps: int | None = None,
+) -> tuple[VoteModel, Log]:  # fmt: skip
+    """Make a carried model again; the same call goes on where an earlier one stopped.
+
+    Parameters
+    ----------
+    name : one of ``RECIPES``.
+    out : folder of the model; the checkpoint lies beside it.
+    seed : of galaxies, votes, weights and steps.
+    until : stop before this step, with the checkpoint written and no model.
+    galaxies, steps : fewer than the recipe says.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown recipe.
+    """
+    from starloom.galaxies.encoders import encoder
+
+    if name not in RECIPES:
+        raise ConfigError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    recipe = replace(
+        recipe,
+        galaxies=galaxies or recipe.galaxies,
+        schedule=replace(recipe.schedule, steps=steps or recipe.schedule.steps),
+    )
+    folder = Path(out)
+    checkpoint = make_folder(folder.parent) / f".{folder.name}.checkpoint.safetensors"
+    totals = real_totals()
+    sample = make_sample(recipe.galaxies, recipe.pixels, seed=np.random.default_rng([seed, 10]), totals=totals)
+    with seeded(torch_generator(np.random.default_rng([seed, 11]))):
+        network = encoder(recipe.encoder, 3, **recipe.size)
+    model, log = train_on_votes(
+        network, sample.pictures, sample.votes, mock_votes.schema(), seed=seed, schedule=recipe.schedule,
+        checkpoint=checkpoint, until=until, label=f"pretraining {name}",
+    )  # fmt: skip
+    if log.steps < recipe.schedule.steps:
+        return model, log
+    held = make_sample(HELD_OUT, recipe.pixels, seed=np.random.default_rng([seed, 12]), totals=totals)
+    history = {
+        "seed": seed,
+        "data": {
+            "kind": "simulated",
+            "galaxies": recipe.galaxies,
+            "distant_share": DISTANT_SHARE,
+            "totals": "gz_votes" if totals is not None else "made",
+            "population": asdict(NEAR),
+        },
+        "steps": log.steps,
+        "cpu_seconds": round(log.seconds, 1),
+        "losses": [round(value, 4) for value in log.losses],
+        "held_out_galaxies": HELD_OUT,
+        "held_out": scores_of(model, held),
+    }
+    save(folder, model, recipe, history)
+    return model, log
+
+
+def main() -> None:
+    """The program."""
+    from starloom.progress import say, shown
+
+    parser = argparse.ArgumentParser(description="Pretrain an encoder on the votes of made galaxies.")
+    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("-o", "--out", required=True, type=Path)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--until", type=int)
+    parser.add_argument("--galaxies", type=int)
+    parser.add_argument("--steps", type=int)
+    given = parser.parse_args()
+    with shown():
+        _, log = pretrain(
+            given.name, given.out, seed=given.seed, until=given.until, galaxies=given.galaxies, steps=given.steps
+        )
+        say(f"{log.steps} steps, {log.seconds:.0f} CPU seconds")
+
+
+if __name__ == "__main__":
+    main()
