@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from starloom.errors import ConfigError, DatasetError, ModelFileError
 from starloom.files import make_folder
@@ -37,13 +39,14 @@ from starloom.galaxies.vote_training import (
     vote_scores,
 )
 from starloom.galaxies.votes import VoteSchema
-from starloom.neural.checkpoints import load_tensors, save_tensors
+from starloom.neural.checkpoints import load_folder, load_tensors, save_folder, save_tensors
 from starloom.neural.training import seeded
 from starloom.seeds import generator, torch_generator
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+DIFFERENCE, SCALE = "galaxy encoder as a difference", "|scale"
 SHIPPED = Path(__file__).parent / "shipped"
 HELD_OUT = 2000
 DISTANT_SHARE = 0.25
@@ -79,8 +82,8 @@ RECIPES: dict[str, Recipe] = {
     "lite0": Recipe(
         IMAGENET,
         galaxies=12_000,
-        pixels=64,
-        schedule=Schedule(steps=1000, batch=32, learning_rate=1e-3, still_norms=True),
+        pixels=96,
+        schedule=Schedule(steps=600, batch=24, learning_rate=7e-4, still_norms=True, frozen=3),
     ),
 }
 
@@ -151,10 +154,49 @@ def scores_of(model: VoteModel, sample: Sample) -> dict[str, Any]:
 
 
 def save(folder: str | Path, model: VoteModel, recipe: Recipe, history: Mapping[str, Any]) -> None:
-    """Write a model: its encoder as any saved encoder, with recipe, schema and history, and ``head.safetensors``."""
+    """Write a model and what is known of its making.
+
+    The encoder is a folder like any saved encoder, with ``head.safetensors`` beside. One that began with the weights of
+    ImageNet is written as its difference from them, in eight bits a weight with a scale for each output: a third of the
+    size, and it holds nothing of the weights that others published.
+    """
     about = {"recipe": recipe.as_json(), "schema": model.schema.as_json(), **history}
-    save_encoder(model.encoder, folder, about)
-    save_tensors(Path(folder) / "head.safetensors", model.head.state_dict())
+    if recipe.encoder == IMAGENET:
+        save_folder(folder, DIFFERENCE, {"history": about}, _difference(model.encoder, load_encoder(IMAGENET)))
+    else:
+        save_encoder(model.encoder, folder, about)
+    save_tensors(Path(folder) / "head.safetensors", {k: v.half() for k, v in model.head.state_dict().items()})
+
+
+def _difference(mine: ImageEncoder, base: ImageEncoder) -> dict[str, Tensor]:
+    result, before = {}, base.state_dict()
+    for name, value in mine.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        away = (value - before[name]).float()
+        if away.dim() < 2:
+            result[name] = away.half()
+            continue
+        scale = away.flatten(1).abs().amax(dim=1).clamp_min(1e-12) / 127.0
+        shape = (-1, *[1] * (away.dim() - 1))
+        result[name] = torch.round(away / scale.view(shape)).to(torch.int8)
+        result[f"{name}{SCALE}"] = scale
+    return result
+
+
+def _added(base: ImageEncoder, difference: Mapping[str, Tensor], label: str) -> ImageEncoder:
+    state = base.state_dict()
+    for name, value in difference.items():
+        if name.endswith(SCALE):
+            continue
+        if name not in state or state[name].shape != value.shape:
+            raise ModelFileError(f"{label}: {name!r} has no place in the encoder that it is a difference from")
+        away = value.float()
+        if value.dtype == torch.int8:
+            away = away * difference[f"{name}{SCALE}"].view(-1, *[1] * (value.dim() - 1))
+        state[name] = state[name] + away
+    base.load_state_dict(state)
+    return base
 
 
 def load(folder: str | Path) -> tuple[VoteModel, dict[str, Any]]:
@@ -164,13 +206,25 @@ def load(folder: str | Path) -> tuple[VoteModel, dict[str, Any]]:
     ------
     ModelFileError
         When the folder holds no such model.
+    DatasetError
+        When it is a difference from the weights of ImageNet and those cannot be had.
     """
-    encoder = load_encoder(folder)
-    about = json.loads((Path(folder) / "model.json").read_text())["history"]
-    if "schema" not in about:
-        raise ModelFileError(f"{folder} holds an encoder without questions: load it with encoder_weights.load_encoder")
-    model = VoteModel(encoder, VoteSchema.from_json(about["schema"]))
-    model.head.load_state_dict(load_tensors(Path(folder) / "head.safetensors"))
+    path = Path(folder)
+    try:
+        content = json.loads((path / "model.json").read_text())
+        about = content["history"]
+        schema = VoteSchema.from_json(about["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{folder} holds no encoder pretrained on votes: {type(error).__name__} {error}"
+        ) from error
+    if content.get("kind") == DIFFERENCE:
+        _, tensors = load_folder(path, DIFFERENCE)
+        network = _added(load_encoder(IMAGENET), tensors, str(folder))
+    else:
+        network = load_encoder(path)
+    model = VoteModel(network, schema)
+    model.head.load_state_dict({name: value.float() for name, value in load_tensors(path / "head.safetensors").items()})
     return model.eval(), about
 
 
@@ -254,9 +308,10 @@ def pretrain(
         "cpu_seconds": round(log.seconds, 1),
         "losses": [round(value, 4) for value in log.losses],
         "held_out_galaxies": HELD_OUT,
-        "held_out": scores_of(model, held),
     }
     save(folder, model, recipe, history)
+    model, _ = load(folder)  # what is carried is scored, with the digits that its file keeps
+    save(folder, model, recipe, history | {"held_out": scores_of(model, held)})
     return model, log
 
 

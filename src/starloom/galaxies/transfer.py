@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import CatalogError, ConfigError
 from starloom.seeds import generator
+
+if TYPE_CHECKING:
+    from starloom.galaxies.image_encoder import ImageEncoder
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -76,6 +79,48 @@ def _all_classes(model: Any, features: Array, classes: int) -> Array:
     result = np.zeros((len(features), classes))
     result[:, np.asarray(model.classes_, dtype=np.int64)] = model.predict_proba(features)
     return result
+
+
+def train_end_to_end(
+    encoder: ImageEncoder, pictures: NDArray[np.uint8], labels: Labels, others: NDArray[np.uint8], *,
+    fresh: bool = False, passes: float = 20.0, seed: int = 0,
+) -> Array:  # fmt: skip
+    """Probabilities of the classes from an encoder of which every weight is trained on the labels.
+
+    Parameters
+    ----------
+    encoder : a copy of it is trained; it stays as it is.
+    pictures, labels : (n, height, width, 3) and (n,) classes 0, 1, ...
+    others : (m, height, width, 3) pictures to answer for.
+    fresh : begin with new weights: what the labels alone are worth.
+    passes : times that each picture is seen, at most.
+    seed : of weights and steps.
+
+    Returns
+    -------
+    array, shape (m, classes)
+    """
+    import copy
+    from dataclasses import replace
+
+    from starloom.galaxies.encoders import encoder as make
+    from starloom.galaxies.finetune import fit
+    from starloom.galaxies.image_training import DEEP, SCRATCH
+    from starloom.galaxies.tasks import Classification
+    from starloom.neural.training import seeded
+    from starloom.seeds import torch_generator
+
+    classes = list(range(int(labels.max()) + 1))
+    if fresh:
+        form = encoder.settings
+        with seeded(torch_generator(np.random.default_rng([seed, 70]))):
+            network = make(form["name"], form["channels"], **form["size"])
+    else:
+        network = copy.deepcopy(encoder)
+    settings = replace(SCRATCH if fresh else DEEP, epochs=max(round(passes), 1), batch=32)
+    model = fit(pictures, labels, Classification(classes), encoder=network, settings=settings, seed=seed)
+    found = model.predict(others)
+    return np.column_stack([np.asarray(found[f"probability_{k}"], dtype=np.float64) for k in classes])
 
 
 def boosted_trees(features: Array, labels: Labels, others: Array, *, seed: int = 0) -> Array:

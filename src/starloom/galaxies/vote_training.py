@@ -46,6 +46,7 @@ class Schedule:
     clip : largest norm of the gradient.
     shift : pixels by which pictures are moved at random, at most.
     still_norms : keep the statistics of batch norms as they are (those of ImageNet, say).
+    frozen : parts of the encoder, from its first layer on, that stay as they are.
     """
 
     steps: int = 1000
@@ -57,6 +58,7 @@ class Schedule:
     clip: float = 1.0
     shift: int = 2
     still_norms: bool = False
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or self.shift < 0:
@@ -81,7 +83,8 @@ class VoteModel(nn.Module):
 
     def __init__(self, encoder: ImageEncoder, schema: VoteSchema, seed: int = 0) -> None:
         super().__init__()
-        self.encoder, self.schema = encoder, schema
+        self.encoder: ImageEncoder = encoder
+        self.schema = schema
         self.head = nn.Linear(encoder.out_features, len(schema.columns))
         start_head(self.head, torch.Generator().manual_seed(seed))
 
@@ -170,6 +173,11 @@ def train_on_votes(
     if counts.shape != (len(pictures), len(schema.columns)):
         raise CatalogError(f"votes have the shape {counts.shape}, not ({len(pictures)}, {len(schema.columns)})")
     model = VoteModel(encoder, schema, seed)
+    parts = encoder.parts()
+    if not 0 <= plan.frozen < len(parts):
+        raise ConfigError(f"0 to {len(parts) - 1} parts of this encoder can be frozen, not {plan.frozen}")
+    for part in (one for parts_of in parts[len(parts) - plan.frozen :] for one in parts_of):
+        part.requires_grad_(False)
     optimizer = _optimizer(model, plan)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     stand = Log()
@@ -178,6 +186,10 @@ def train_on_votes(
         _restore(checkpoint, model, optimizer, average, stand, identity)
     last = plan.steps if until is None else min(until, plan.steps)
     _train_mode(model, plan)
+    still = {f"{name}." for name, part in model.named_modules() if not part.training}
+    moving = {name for name in average if not name.startswith(tuple(still))} | {
+        name for name, value in model.named_parameters() if value.requires_grad
+    }
     with one_thread(), progress.bar(label, last) as advance, contextlib.ExitStack() as stack:
         stack.enter_context(seeded(torch_generator(np.random.default_rng([seed, 1]))))  # drop-out and drop-path
         advance(stand.resumed_at)
@@ -201,7 +213,7 @@ def train_on_votes(
             decay = min(plan.average, (1 + step) / (10 + step))
             with torch.no_grad():
                 for name, value in model.state_dict().items():
-                    if value.is_floating_point():
+                    if value.is_floating_point() and name in moving:
                         average[name].lerp_(value, 1.0 - decay)
                     else:
                         average[name].copy_(value)
@@ -217,6 +229,7 @@ def train_on_votes(
                     kept = time.monotonic()
         stand.seconds += time.process_time() - clock
     model.load_state_dict(average)
+    model.requires_grad_(True)
     return model.eval(), stand
 
 
@@ -232,6 +245,9 @@ def _rows_of(count: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
 
 def _train_mode(model: VoteModel, plan: Schedule) -> None:
     model.train()
+    parts = model.encoder.parts()
+    for part in (one for parts_of in parts[len(parts) - plan.frozen :] for one in parts_of):
+        part.eval()  # frozen means that running statistics stand still too
     if plan.still_norms:
         for part in model.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm):
