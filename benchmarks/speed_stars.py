@@ -8,8 +8,9 @@ from side_by_side import Comparison, cpu_seconds, table
 from torch import nn
 
 from starloom import progress
+from starloom.neural.processes import has_bfloat16
 from starloom.stars.network import ARCHITECTURES, Attention, StarNetwork
-from starloom.stars.training import Settings, flops_per_step, forward_flops, has_bfloat16
+from starloom.stars.training import Settings, flops_per_step, forward_flops
 
 KINDS, PLACES, REQUESTS, STARS = 118, 64, 4, 512
 XP_STARS = 2.2e8

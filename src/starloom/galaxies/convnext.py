@@ -112,6 +112,7 @@ class ConvNeXt(ImageEncoder):
                 f"{drop_path} in [0, 1), patch {patch} positive"
             )
         super().__init__(channels, widths[-1], mean, scale)
+        self.smallest = patch * 2 ** (len(widths) - 1)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], patch, stride=patch), _ChannelNorm(widths[0], eps=1e-6)
         )

@@ -58,11 +58,13 @@ class _Same(nn.Conv2d):
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+    return nn.BatchNorm2d(width, eps=1e-3)
 
 
 class _Separable(nn.Module):
     """The first stage's block: depthwise, then 1 x 1."""
+
+    followed_by_norm = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
 
     def __init__(self, before: int, width: int, kernel: int, stride: int, drop: float) -> None:
         super().__init__()
@@ -78,6 +80,8 @@ class _Separable(nn.Module):
 
 class _Inverted(nn.Module):
     """Widen by 1 x 1, depthwise, narrow by 1 x 1."""
+
+    followed_by_norm = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
 
     def __init__(self, before: int, width: int, kernel: int, stride: int, expansion: int, drop: float) -> None:
         super().__init__()
@@ -104,12 +108,15 @@ class EfficientNetLite(ImageEncoder):
     stem : channels of the first layer.
     out_features : channels of the last layer.
     drop_path : largest share of residual branches left out in training.
+    norm_momentum : how fast running statistics follow; 0.01 was used for the published weights, over long trainings.
     mean, scale : see :class:`starloom.galaxies.image_encoder.ImageEncoder`.
     """
 
+    followed_by_norm = (("conv_stem", "bn1"), ("conv_head", "bn2"))
+
     def __init__(
         self, channels: int, width: float = 1.0, depth: float = 1.0, *, stem: int = 32, out_features: int = 1280,
-        drop_path: float = 0.0, mean: Level = 0.0, scale: Level = 1.0,
+        drop_path: float = 0.0, norm_momentum: float = 0.1, mean: Level = 0.0, scale: Level = 1.0,
     ) -> None:  # fmt: skip
         if not (width > 0 and depth > 0 and stem > 0 and 0 <= drop_path < 1):
             raise ConfigError(f"EfficientNet-Lite: width {width}, depth {depth} and stem {stem} must be positive")
@@ -136,6 +143,8 @@ class EfficientNetLite(ImageEncoder):
         self.blocks = nn.Sequential(*stages)
         self.conv_head, self.bn2 = nn.Conv2d(before, out_features, 1, bias=False), _norm(out_features)
         for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = norm_momentum
             if isinstance(module, nn.Conv2d):
                 fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
                 nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))

@@ -40,6 +40,7 @@ class ImageEncoder(nn.Module):
                 f"positive scale ({scale}) of all or of each channel"
             )
         self.channels, self.out_features = channels, out_features
+        self.smallest = 1
         self.settings: dict[str, Any] = {}
         self.register_buffer("input_mean", torch.tensor(shift.tolist()), persistent=False)
         self.register_buffer("input_scale", torch.tensor(spread.tolist()), persistent=False)
@@ -57,6 +58,11 @@ class ImageEncoder(nn.Module):
         if images.dim() != 4 or images.shape[1] != self.channels:
             raise ConfigError(
                 f"the encoder takes images of shape (n, {self.channels}, height, width), not {tuple(images.shape)}"
+            )
+        if min(images.shape[2:]) < self.smallest:
+            raise ConfigError(
+                f"images of {images.shape[2]} x {images.shape[3]} pixels are too small for this encoder, which needs "
+                f"{self.smallest}; make them larger, or give ConvNeXt a smaller patch"
             )
         prepared = (images - self.input_mean) / self.input_scale
         return self.features(prepared.contiguous(memory_format=torch.channels_last))

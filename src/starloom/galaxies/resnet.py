@@ -25,6 +25,8 @@ SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...], bool]] = {
 class _Block(nn.Module):
     """Two 3 x 3 convolutions, or a bottleneck of 1 x 1, 3 x 3 and 1 x 1, beside a short cut."""
 
+    followed_by_norm = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
     def __init__(self, before: int, width: int, stride: int, bottleneck: bool, drop: float) -> None:
         super().__init__()
         after = 4 * width if bottleneck else width
@@ -63,6 +65,8 @@ class ResNet(ImageEncoder):
     drop_path : largest share of residual branches left out in training.
     mean, scale : see :class:`starloom.galaxies.image_encoder.ImageEncoder`.
     """
+
+    followed_by_norm = (("conv1", "bn1"),)
 
     def __init__(
         self, channels: int, depths: Sequence[int], widths: Sequence[int], *, bottleneck: bool = False,

@@ -25,13 +25,14 @@ from torch import Tensor
 from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, ConfigError, ModelFileError
 from starloom.neural.checkpoints import load_folder, save_folder
+from starloom.neural.processes import has_bfloat16
 from starloom.seeds import generator
 from starloom.spectra.xp import ARMS, SAMPLED_NM, XpBases, g_flux
 from starloom.stars.domain import LIMIT, Domain
 from starloom.stars.network import Architecture, Perception, StarNetwork
 from starloom.stars.observations import FLUX_UNIT, SpectrumReader, read_tokens, scalar_columns, vectors
 from starloom.stars.tokens import COLORS, LABELS, MORE_LABELS, Kind, Tokens, Vocabulary, coefficients
-from starloom.stars.training import Settings, has_bfloat16, train
+from starloom.stars.training import Settings, train
 
 KIND = "star foundation model"
 SHIPPED = Path(__file__).parent / "shipped" / "small"

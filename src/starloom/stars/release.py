@@ -14,12 +14,13 @@ import numpy as np
 from starloom.catalog.tables import read_table
 from starloom.errors import ConfigError
 from starloom.files import make_folder, sha256
+from starloom.neural.processes import process_group, world
 from starloom.seeds import generator
 from starloom.stars.evaluation import label_scores
 from starloom.stars.foundation import StarFoundation
 from starloom.stars.network import ARCHITECTURES
 from starloom.stars.split import is_test, is_validation
-from starloom.stars.training import Settings, process_group, world
+from starloom.stars.training import Settings
 
 DATASET = "gaia_xp_apogee"
 PAPER_STEPS = 400_000

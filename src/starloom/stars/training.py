@@ -14,9 +14,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 from starloom import progress
 from starloom.errors import ConfigError, FitError, ModelFileError
 from starloom.neural.checkpoints import load_tensors, save_tensors
+from starloom.neural.processes import has_bfloat16, process_group, world
 from starloom.neural.training import one_thread
 from starloom.stars.contexts import MODES, Draw, Mode, Sampler
 from starloom.stars.network import ARCHITECTURES, Architecture, StarNetwork, count_parameters
@@ -91,34 +91,6 @@ class Progress:
     seconds: float = 0.0
     resumed_at: int = 0
     steps: int = 0
-
-
-def has_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 by itself (else it is slower than float32)."""
-    with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text()
-        return "avx512_bf16" in flags or "amx_bf16" in flags
-    return False
-
-
-def world() -> tuple[int, int]:
-    """Rank of this process and how many there are, as ``torchrun`` sets them; (0, 1) alone."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-@contextlib.contextmanager
-def process_group() -> Iterator[None]:
-    """Join the processes of ``torchrun`` for the length of a block; nothing when there is only this one."""
-    from torch import distributed
-
-    if world()[1] == 1 or distributed.is_initialized():
-        yield
-        return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
 
 
 def loss_of(network: nn.Module, draw: Draw, device: torch.device, bfloat16: bool) -> Tensor:
