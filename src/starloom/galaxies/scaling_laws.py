@@ -70,7 +70,7 @@ class PowerLaw:
 
         def fall(p: Array) -> Array:
             values = p[:, :1] + p[:, 1:2] * n ** -p[:, 2:]
-            return np.asarray((values[:, 0] - values[:, 1]) / values[:, 0])
+            return np.asarray((values[:, 0] - values[:, 1]) / np.maximum(values[:, 0], 1e-300))
 
         low, high = np.quantile(fall(self.samples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(fall(np.array([[self.floor, self.amplitude, self.exponent]]))[0]), float(low), float(high)

@@ -1,7 +1,8 @@
 """What an encoder's features are worth for a question it was not trained on, with few labels.
 
 A linear probe is a logistic regression on standardized features, its penalty chosen by cross-validation inside the
-labels it is given. Errors are 1 - accuracy, as in arXiv:2404.02973.
+labels it is given (scikit-learn's; :mod:`starloom.galaxies.linear_head` fits any task, and takes longer). Errors are
+1 - accuracy, as in arXiv:2404.02973.
 """
 
 from __future__ import annotations
@@ -54,11 +55,13 @@ def linear_probe(features: Array, labels: Labels, others: Array, *, seed: int = 
     """
     from sklearn.linear_model import LogisticRegression
 
+    from starloom.galaxies.linear_head import folds_of as spread_folds
+
     _check(features, labels, len(labels))
     middle, spread = features.mean(axis=0), features.std(axis=0)
     used = spread > 1e-9 * max(float(spread.max()), 1e-300)
     train, test = ((each[:, used] - middle[used]) / spread[used] for each in (features, others))
-    fold = _folds(labels, 4, generator(seed))
+    fold = spread_folds(labels, 4, generator(seed))
     scores = []
     for penalty in PENALTIES:
         total = 0.0
@@ -136,15 +139,6 @@ def boosted_trees(features: Array, labels: Labels, others: Array, *, seed: int =
     return np.asarray(model.predict_proba(others), dtype=np.float64)
 
 
-def _folds(labels: Labels, folds: int, rng: np.random.Generator) -> Labels:
-    """A fold for each row, the classes spread evenly over them."""
-    fold = np.empty(len(labels), dtype=np.int64)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        fold[rng.permutation(rows)] = (np.arange(len(rows)) + rng.integers(folds)) % folds
-    return fold
-
-
 def folds_of(labels: Labels, folds: int, *, seed: int) -> Labels:
     """Folds 0, 1, ... of a cross-validation with the classes spread evenly; the same for every method.
 
@@ -153,10 +147,12 @@ def folds_of(labels: Labels, folds: int, *, seed: int) -> Labels:
     ConfigError
         With fewer than two folds, or more than there are labels of a class.
     """
+    from starloom.galaxies.linear_head import folds_of as spread_folds
+
     smallest = int(np.bincount(labels)[np.unique(labels)].min()) if len(labels) else 0
     if not 2 <= folds <= smallest:
         raise ConfigError(f"2 to {smallest} folds can be made of these labels, not {folds}")
-    return _folds(labels, folds, generator(seed))
+    return spread_folds(labels, folds, generator(seed))
 
 
 def cross_validated(method: Method, labels: Labels, fold: Labels) -> Array:

@@ -17,6 +17,7 @@ from starloom.errors import DatasetError
 from starloom.files import RunFolder
 from starloom.progress import say
 from starloom.results.record import Bar, InputRecord, Published, Results
+from starloom.seeds import generator
 from starloom.studies.study import Input, InputSpec, Study, StudyConfig
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PAPER = "arXiv:2404.02973"
 PUBLISHED = Published(0.31, f"{PAPER}, abstract: mean of five real tasks against ImageNet-12k only")
 IMAGENET, BOTH, SMALL, SCRATCH, HAND = "ImageNet", "ImageNet + galaxies", "galaxies only", "scratch", "hand-made"
+CROP = 0.6  # central share of the real pictures: as large as the made galaxies are in theirs
 ENOUGH_LABELS = 200  # what the issue asks for: with fewer, nothing is judged
 
 
@@ -158,7 +160,9 @@ def _laws(results: Results, config: Config, folder: RunFolder, pages: Any) -> No
 
     from starloom.galaxies.scaling import TOTAL, law_table, laws, run_grid
 
-    cells = run_grid(_grid(config), folder.checkpoints / "grid", workers=config.workers)
+    # starting processes takes longer than the few trainings of a tour
+    workers = 1 if config.preset == "tour" else config.workers
+    cells = run_grid(_grid(config), folder.checkpoints / "grid", workers=workers)
     failed = [cell for cell in cells if "failure" in cell]
     for cell in failed:
         results.warn(f"{cell['encoder']} with {cell['labels']} labels, seed {cell['seed']}: {cell['failure']}")
@@ -318,14 +322,18 @@ def _real_question(results: Results, scene: Scene, pages: Any) -> None:
         answers[name] = probe(features[name], transfer.linear_probe)
     if config.end_to_end:
         encoder, size = scene.encoders[SMALL]
+        small = pictures[size]
         for name, fresh in ((SCRATCH, True), (f"{SMALL}, fine-tuned", False)):
-            answers[name] = transfer.cross_validated(
-                lambda learn, answer, fresh=fresh: transfer.train_end_to_end(
-                    encoder, pictures[size][learn], labels[learn], pictures[size][answer], fresh=fresh,
+
+            def tune(
+                learn: NDArray[np.int64], answer: NDArray[np.int64], fresh: bool = fresh
+            ) -> NDArray[np.float64]:  # fmt: skip
+                return transfer.train_end_to_end(
+                    encoder, small[learn], labels[learn], small[answer], fresh=fresh,
                     passes=config.fine_tuning_passes / 2, seed=config.seed,
-                ),
-                labels, fold,
-            )  # fmt: skip
+                )  # fmt: skip
+
+            answers[name] = transfer.cross_validated(tune, labels, fold)
     for name, found in answers.items():
         verdict = transfer.judge(found, labels, seed=config.seed)
         results.number(
@@ -346,23 +354,26 @@ def _real_question(results: Results, scene: Scene, pages: Any) -> None:
 
 def _odd_spirals(scene: Scene, sizes: set[int]) -> tuple[dict[int, NDArray[np.uint8]], NDArray[np.int64], InputRecord]:
     """Pictures at each size, labels, and where they are from: real ones, or made ones on made input."""
-    from starloom.galaxies.picture_tables import read_pictures
+    from starloom.galaxies.image_sources import image_source
+    from starloom.galaxies.picture_arrays import picture_array
 
     if not scene.real:
         return _made_odd_spirals(scene, sizes)
     from starloom.datasets.access import locate
 
     found = locate("gz2_odd_spirals")
-    tables = {size: read_pictures(found.path, "jpeg", size, crop=0.6) for size in sizes}
-    first = next(iter(tables.values()))
-    rows = np.flatnonzero(first.reasons == "")
+    source = image_source(found.path)
+    if source.table is None:
+        raise DatasetError(f"{found.path} has no labels beside its pictures")
     if scene.config.real_pictures:
-        rows = np.random.default_rng(scene.config.seed).permutation(rows)[: scene.config.real_pictures]
-    labels = np.asarray(first.columns["odd_spiral"], dtype=np.int64)[rows]
+        source = source.subset(generator(scene.config.seed).permutation(len(source))[: scene.config.real_pictures])
+    read = {size: picture_array(source, size, crop=CROP) for size in sizes}
+    rows = np.flatnonzero(np.all([reasons == "" for _, reasons in read.values()], axis=0))
+    labels = np.asarray(source.table["odd_spiral"], dtype=np.int64)[rows]
     record = InputRecord(
         "odd spirals", "real", found.origin, len(rows), found.sha256, found.license, found.citation
     )  # fmt: skip
-    return {size: table.pictures[rows] for size, table in tables.items()}, labels, record
+    return {size: pictures[rows] for size, (pictures, _) in read.items()}, labels, record
 
 
 def _made_odd_spirals(
