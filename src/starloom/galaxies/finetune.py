@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from starloom import progress
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
-from starloom.galaxies.encoder_weights import HUB, IMAGENET, load_encoder
+from starloom.galaxies.encoder_weights import HUB, IMAGENET, MODEL_KIND, load_encoder
 from starloom.galaxies.encoders import TIMM, as_encoder, encoder, names
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_feed import ImageFeed
@@ -46,7 +46,6 @@ from starloom.seeds import generator, torch_generator
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-KIND = "galaxy image model"
 Floats = NDArray[np.float32]
 
 
@@ -148,7 +147,7 @@ class ImageModel:
         }  # fmt: skip
         tensors = {f"encoder.{name}": value for name, value in self.encoder.state_dict().items()}
         tensors |= {f"layer.{name}": value for name, value in self.layer.state_dict().items()}
-        save_folder(folder, KIND, settings, tensors)
+        save_folder(folder, MODEL_KIND, settings, tensors)
 
     @classmethod
     def load(cls, folder: str | Path, encoder_module: nn.Module | None = None) -> ImageModel:
@@ -164,7 +163,7 @@ class ImageModel:
         ModelFileError
             When the folder is no such model, or the encoder is one's own and no module is given.
         """
-        settings, tensors = load_folder(folder, KIND)
+        settings, tensors = load_folder(folder, MODEL_KIND)
         form = settings["encoder"]
         if encoder_module is not None:
             made = as_encoder(encoder_module, settings["form"]["channels"])

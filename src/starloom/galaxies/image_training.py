@@ -90,7 +90,8 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return asdict(self)
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content
 
 
 LINEAR = Settings()

@@ -97,7 +97,7 @@ def _solve(
         start = torch.zeros(task.outputs, x.shape[1], dtype=x.dtype), probe.bias.detach().to(x.dtype)
     weight, bias = (value.clone().requires_grad_() for value in start)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], lr=1.0, max_iter=60, history_size=12, line_search_fn="strong_wolfe", tolerance_change=1e-7
+        [weight, bias], lr=1.0, max_iter=100, history_size=12, line_search_fn="strong_wolfe", tolerance_grad=1e-6
     )
 
     def closure() -> Tensor:
