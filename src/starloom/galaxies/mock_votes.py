@@ -81,7 +81,7 @@ def visible(galaxies: QTable) -> Seen:
         bar=np.clip(g["bar_strength"] / 0.22, 0, 1) * shown,
         ring=np.clip(g["ring_strength"] / 0.25, 0, 1) * shown,
         clumps=np.clip(g["clumps"] / 0.2, 0, 1) * clear * np.sqrt(disk),
-        edge_on=_rises(-g["axis_ratio"], -0.27, 0.03) * (disk > 0.05),
+        edge_on=_rises(-g["axis_ratio"], -0.28, 0.045) * (disk > 0.05),
         companion=_rises(g["companion_flux"], 0.18, 0.06) * (g["companion_flux"] > 0),
         tidal=np.where(faint > 0, _rises(np.log10(np.maximum(faint, 1e-3)), 0.45, 0.15), 0.0),
         artifact=((g["star_flux"] > 0) | (g["trail"] > 0)).astype(np.float64),
@@ -110,18 +110,29 @@ def answer_fractions(galaxies: QTable) -> Array:
     around = np.maximum(seen.companion, seen.tidal)
     featured = _rises(-3.9 + 6.3 * structure + 0.8 * (1 - bulge) + 1.6 * (1 - ratio) + 1.2 * around, 0, 1)
     artifact = _rises(-3.4 + 6.5 * seen.artifact + 0.8 * (1.0 - seen.clear), 0.0, 1.0)
-    rounded = _ordered(-ratio, (-0.78, -0.42), 0.05)
+    rounded = _ordered(-ratio, (-0.78, -0.42), 0.07)
     edge_on = seen.edge_on
-    boxy = _rises(g["boxiness"], 1.2, 0.3) * _rises(bulge, 0.12, 0.04)
-    has_bulge = _rises(bulge, 0.12, 0.04)
-    spiral = _rises(-2.6 + 6.0 * seen.arms + 0.8 * seen.ring + 0.6 * seen.clumps, 0.0, 1.0)
-    strong, no_bar = _rises(seen.bar, 0.55, 0.1), _rises(-seen.bar, -0.18, 0.07)
+    has_bulge = _rises(bulge, 0.14, 0.07)
+    boxy = 0.6 * has_bulge * _rises(g["boxiness"], 1.5, 0.4) * seen.clear
+    spiral = _rises(-2.4 + 5.4 * seen.arms + 0.8 * seen.ring + 0.6 * seen.clumps, 0.0, 1.0)
+    strong, no_bar = _rises(seen.bar, 0.65, 0.15), _rises(-seen.bar, -0.3, 0.12)
     weak = (1.0 - strong) * (1.0 - no_bar)
-    sizes = _ordered(bulge, (0.05, 0.18, 0.4, 0.65), 0.05)
-    winding = _ordered(np.rad2deg(g["arm_pitch"]), (16.0, 27.0), 3.0)
+    sizes = _ordered(bulge, (0.05, 0.18, 0.4, 0.65), 0.08)
+    # what cannot be seen is guessed
+    winding = [
+        guess + seen.arms * (part - guess)
+        for part, guess in zip(_ordered(np.rad2deg(g["arm_pitch"]), (16.0, 27.0), 4.0), (0.35, 0.4, 0.25), strict=True)
+    ]
     counts = np.array([1.0, 2.0, 3.0, 4.0, 6.0])
-    near = np.exp(-0.5 * ((counts - g["arm_count"][:, None]) / (0.45 + 0.5 * g["flocculence"][:, None])) ** 2)
-    unsure = 0.08 + 0.5 * g["flocculence"] + 0.3 * (1.0 - seen.arms)
+    near = np.exp(
+        -0.5
+        * (
+            (counts - g["arm_count"][:, None])
+            / (0.55 + 0.6 * g["flocculence"][:, None] + 0.8 * (1.0 - seen.arms[:, None]))
+        )
+        ** 2
+    )
+    unsure = 0.08 + 0.4 * g["flocculence"] + 0.4 * (1.0 - seen.arms)
     near = near / near.sum(axis=1, keepdims=True) * (1.0 - unsure[:, None])
     disturbed = np.maximum(seen.tidal, 0.5 * np.abs(g["lopsidedness"]) * seen.clear)
     merger = seen.companion * (0.55 + 0.4 * seen.tidal)

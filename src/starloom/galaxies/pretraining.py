@@ -83,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
         IMAGENET,
         galaxies=12_000,
         pixels=96,
-        schedule=Schedule(steps=600, batch=24, learning_rate=7e-4, still_norms=True, frozen=3),
+        schedule=Schedule(steps=1000, batch=24, learning_rate=1e-3, still_norms=True, frozen=3),
     ),
 }
 
