@@ -40,9 +40,9 @@ def gallery(seed: int) -> Figure:
     from starloom.galaxies.mock_population import draw
     from starloom.galaxies.mock_tasks import TASKS, draw_task
 
-    panels = [_sheet(list(render(draw(32, seed=seed), 64)), "as they come", 16)]
-    for name, task in TASKS.items():
-        galaxies, labels = draw_task(name, 16, seed=np.random.default_rng([seed, 60]))
+    panels = [_sheet(list(render(draw(16, seed=seed), 64)), "as they come", 16)]
+    for place, (name, task) in enumerate(TASKS.items()):
+        galaxies, labels = draw_task(name, 16, seed=np.random.default_rng([seed, 60, place]))
         order = np.argsort(labels, kind="stable")
         title = f"{name}: {', '.join(task.classes)}" if len(task.classes) < 6 else f"{name}: {len(task.classes)} types"
         panels.append(_sheet(list(render(galaxies[order], 64)), title, 16))
@@ -50,7 +50,7 @@ def gallery(seed: int) -> Figure:
         "Made galaxies, 64 pixels across: a random draw of the population that encoders are pretrained on, and "
         "examples of each made question, sorted by class."
     )
-    return Figure("made_galaxies", caption, panels, panel_size=(9.0, 1.1))
+    return Figure("made_galaxies", caption, panels, panel_size=(9.5, 0.85))
 
 
 def vote_shares(made: NDArray[np.float64], real: NDArray[np.float64]) -> Figure:
@@ -86,7 +86,7 @@ def law_figures(found: Sequence[Law], cells: Sequence[Mapping[str, Any]]) -> lis
             layers.append(Line(np.log10(x), law.law(x), law.held))
         for law in laws:
             layers.append(Points(np.log10(law.points[:, 0]), law.points[:, 1], role="highlight"))
-        if not layers:
+        if not layers or len(np.unique(np.concatenate([law.points[:, 0] for law in laws]))) < 2:
             continue
         spread = np.concatenate([law.points[:, 0] for law in laws])
         layers.append(Line(np.log10([spread.min(), spread.max()]), [oracle, oracle], "oracle", role="reference"))
