@@ -14,7 +14,7 @@ from starloom.errors import FitError
 from starloom.galaxies.tasks import Task
 from starloom.neural.training import one_thread
 
-PENALTIES = tuple(float(p) for p in np.logspace(-5, 1, 7))
+PENALTIES = tuple(float(p) for p in np.logspace(1, -6, 15))
 FOLDS = 4
 
 
@@ -48,7 +48,8 @@ def fit_linear(
     targets : as the task gives them.
     task : what is asked.
     rng : the folds.
-    penalties : those tried, in the mean loss of an image; one of them is taken as it is.
+    penalties : those tried, in the mean loss of an image, strong to weak until the loss has risen twice; one alone is
+        taken as it is.
     folds : of the cross-validation; with fewer than 3 images a fold the strongest of the middle is taken.
 
     Raises
@@ -70,15 +71,18 @@ def fit_linear(
         all_targets = targets.repeat(views, *[1] * (targets.dim() - 1))
         if len(penalties) > 1 and count >= 3 * folds:
             fold = torch.from_numpy(folds_of(task.classes_for_split(targets), folds, rng)).repeat(views)
-            sums = dict.fromkeys(sorted(penalties, reverse=True), 0.0)
-            for held in range(folds):
-                inside, start = fold != held, None
-                for penalty in sums:  # strong to weak, each begun where the last one ended
-                    start = _solve(x[inside], all_targets[inside], task, penalty, start)
+            starts: list[tuple[Tensor, Tensor] | None] = [None] * folds
+            for penalty in sorted(penalties, reverse=True):  # strong to weak, each begun where the last one ended
+                total = 0.0
+                for held in range(folds):
+                    inside = fold != held
+                    starts[held] = found = _solve(x[inside], all_targets[inside], task, penalty, starts[held])
                     with torch.no_grad():
-                        away = task.losses(x[~inside] @ start[0].T + start[1], all_targets[~inside])
-                    sums[penalty] += float(away.double().sum())
-            losses = {penalty: total / len(x) for penalty, total in sums.items()}
+                        away = task.losses(x[~inside] @ found[0].T + found[1], all_targets[~inside])
+                    total += float(away.double().sum())
+                losses[penalty] = total / len(x)
+                if len(losses) > 2 and min(list(losses.values())[-2:]) > min(losses.values()):
+                    break  # twice worse than the best: weaker ones only fit the noise
             chosen = min(losses, key=losses.__getitem__)
         weight, bias = _solve(x, all_targets, task, chosen, None)
     layer = nn.Linear(x.shape[1], task.outputs)
