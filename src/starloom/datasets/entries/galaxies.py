@@ -1,4 +1,4 @@
-"""Galaxies: photometry with spectroscopic (or, where it says so, simulated) redshifts."""
+"""Galaxies: photometry with spectroscopic (or, where it says so, simulated) redshifts; pictures and votes."""
 
 from __future__ import annotations
 
@@ -166,4 +166,90 @@ EFFICIENTNET_LITE0_IMAGENET = Dataset(
     ),
 )
 
-DATASETS = (EFFICIENTNET_LITE0_IMAGENET, PHOTOZ_ZCOSMOS, PHOTOZ_SDSS_MGS, PHOTOZ_VVDS_WIDE, PHOTOZ_DC2_SIM, PHOTOZ_HDFN)
+_GALAXY_ZOO = (
+    "2013MNRAS.435.2835W Willett et al. 2013, Galaxy Zoo 2: detailed morphological classifications for 304,122 "
+    "galaxies from the Sloan Digital Sky Survey"
+)
+
+GZ2_ODD_SPIRALS = Dataset(
+    name="gz2_odd_spirals",
+    title="1,400 SDSS color pictures, half of them spirals that volunteers of Galaxy Zoo 2 called odd",
+    papers=(1,),
+    files=(
+        DataFile(
+            name="images",
+            file_name="images.parquet",
+            meaning="galaxy_id, odd_spiral (0 or 1) and the picture (JPEG, 424 x 424), 700 of each label",
+        ),
+    ),
+    license="the source repository states none; the same cut-outs are on Zenodo 3565489, reported there as CC BY 4.0",
+    citation=_GALAXY_ZOO,
+    notes=(
+        "From the folders of isi-mube/Cosmic-Compendium at commit 05482aa. Label 1 means featured, with spiral arms "
+        "and something odd, each by more than half of the votes; label 0 is a random draw of all others, ordinary "
+        "spirals among them. The ids are those of the Galaxy Challenge, without positions. It has no source to "
+        "download from: put the file into a data folder. Never used for pretraining here."
+    ),
+)
+
+GZ_MORPH_FEATURES = Dataset(
+    name="gz_morph_features",
+    title="780 SDSS galaxies, mergers, ellipticals and spirals, with shapes and colors of the catalog; no pictures",
+    papers=(1,),
+    files=(
+        DataFile(
+            name="galaxies",
+            file_name="sdss_780.parquet",
+            meaning="colors, eccentricity, fourth moments, Petrosian radii, and the class; 260 of each",
+            units={
+                **dict.fromkeys(("u-g", "g-r", "r-i", "i-z"), "mag"),
+                **dict.fromkeys([f"petroR{p}_{b}" for p in (50, 90) for b in "urz"], "arcsec"),
+            },
+        ),
+    ),
+    license="none stated (a table of a course of the University of Sydney)",
+    citation=_GALAXY_ZOO,
+    notes="Radii of -9999 and single wild colors are there: failed measurements of SDSS.",
+)
+
+GZ_VOTES = Dataset(
+    name="gz_votes",
+    title="Votes of Galaxy Zoo: shares and totals of GZ2's first question, and counts of Galaxy Zoo DECaLS",
+    papers=(1,),
+    files=(
+        DataFile(
+            name="gz2_task1",
+            file_name="gz2_task1_votes.parquet",
+            meaning="239,009 galaxies: weighted share of votes for featured, and all votes of the first question",
+        ),
+        DataFile(
+            name="gz2_images",
+            file_name="gz2_15_images_with_votes.parquet",
+            meaning="15 pictures (PNG, 160 x 160) with share of votes for featured, total and agreement",
+        ),
+        DataFile(
+            name="decals_task1",
+            file_name="gz_decals_task1_counts.parquet",
+            meaning="7,884 galaxies: whole counts of smooth, featured and artifact, ids and positions",
+            units={"ra": "deg", "dec": "deg"},
+        ),
+    ),
+    license="counts are facts; pictures CC BY 4.0 as reported by their source",
+    citation=f"{_GALAXY_ZOO}; 2022MNRAS.509.3966W Walmsley et al. 2022, Galaxy Zoo DECaLS",
+    notes=(
+        "gz2_task1 has no ids: the shares are raw and weighted, without artifacts, the totals count those too. From "
+        "ralorin/galaxy-morphology at commit d7b1b52 and mwalmsley/galaxy-zoo-bayesian-cnn at commit 88604a6."
+    ),
+)
+
+DATASETS = (
+    EFFICIENTNET_LITE0_IMAGENET,
+    PHOTOZ_ZCOSMOS,
+    PHOTOZ_SDSS_MGS,
+    PHOTOZ_VVDS_WIDE,
+    PHOTOZ_DC2_SIM,
+    PHOTOZ_HDFN,
+    GZ2_ODD_SPIRALS,
+    GZ_MORPH_FEATURES,
+    GZ_VOTES,
+)
