@@ -27,6 +27,7 @@ LOGARITHMS = ("radius", "mass", "nu_max", "delta_nu")
 
 STATE = "evolutionary_state"
 OLDEST = 30.0  # Gyr: ages above are no ages
+LEAF = 2  # training stars in a leaf: ages follow closely from masses
 LEAST = 50  # stars to learn from
 EDGES = (0.002, 0.998)  # quantiles of the training stars between which a star is in the domain
 
@@ -83,14 +84,16 @@ class AgeForest:
     n_trees, min_samples_leaf, seed : of the forest.
     """
 
-    def __init__(self, inputs: Sequence[str], *, n_trees: int = 200, min_samples_leaf: int = 5, seed: int = 1) -> None:
+    def __init__(
+        self, inputs: Sequence[str], *, n_trees: int = 200, min_samples_leaf: int = LEAF, seed: int = 1
+    ) -> None:
         unknown = [name for name in inputs if name not in LABELS and name != STATE]
         if unknown or len(set(inputs)) < len(inputs) or not inputs:
             known = ", ".join([*LABELS, STATE])
             raise ConfigError(f"inputs are some of {known}, each once; got {', '.join(inputs) or 'none'}")
         self.inputs = tuple(inputs)
         self.n_trees, self.min_samples_leaf, self.seed = n_trees, min_samples_leaf, seed
-        self.trained_on = ""
+        self.trained_on, self.stars = "", 0
         self._forest: ProbabilisticForest | None = None
         self._edges: Floats = np.empty((0, 2))
 
@@ -126,8 +129,8 @@ class AgeForest:
             usable &= chosen
         if usable.sum() < LEAST:
             raise CatalogError(
-                f"{int(usable.sum())} stars have an age between 0 and {OLDEST:g} Gyr and one of {', '.join(self.inputs)}; "
-                f"at least {LEAST} are needed"
+                f"{int(usable.sum())} stars have an age between 0 and {OLDEST:g} Gyr and one of "
+                f"{', '.join(self.inputs)}; at least {LEAST} are needed"
             )
         label_error = None
         if "age_error" in table.colnames:
@@ -136,10 +139,9 @@ class AgeForest:
             label_error = np.where(np.isfinite(label_error) & (label_error > 0), label_error, middle)
         self._forest = ProbabilisticForest(self.n_trees, self.min_samples_leaf, seed=self.seed)
         self._forest.fit(values[usable], np.log10(age[usable]), X_error=errors[usable], y_error=label_error)
-        self._forest.feature_names_in_ = np.array(self.inputs, dtype=object)
         known = [column[np.isfinite(column)] for column in values[usable].T]
         self._edges = np.array([np.quantile(c, EDGES) if len(c) else (np.nan, np.nan) for c in known])
-        self.trained_on = trained_on
+        self.trained_on, self.stars = trained_on, int(usable.sum())
         return self
 
     def laws(self, table: QTable, quantiles: Sequence[float]) -> Floats:
@@ -148,15 +150,7 @@ class AgeForest:
         usable = np.isfinite(values).any(axis=1)
         found = np.full((len(table), len(quantiles)), np.nan)
         if usable.any():
-            forest = self.forest
-            names = getattr(forest, "feature_names_in_", None)
-            if names is not None:
-                del forest.feature_names_in_  # plain arrays carry no names, which scikit-learn warns of
-            try:
-                found[usable] = 10.0 ** forest.predict_quantiles(values[usable], quantiles, X_error=errors[usable])
-            finally:
-                if names is not None:
-                    forest.feature_names_in_ = names
+            found[usable] = 10.0 ** self.forest.predict_quantiles(values[usable], quantiles, X_error=errors[usable])
         return found
 
     def predict(self, table: QTable, *, label: str = "the table") -> QTable:
@@ -213,7 +207,12 @@ class AgeForest:
         self.forest.save(folder)
         write_json(
             Path(folder) / "ages.json",
-            {"inputs": list(self.inputs), "edges": self._edges.tolist(), "trained_on": self.trained_on},
+            {
+                "inputs": list(self.inputs),
+                "edges": self._edges.tolist(),
+                "trained_on": self.trained_on,
+                "stars": self.stars,
+            },
         )
 
     @classmethod
@@ -224,7 +223,8 @@ class AgeForest:
         path = Path(folder) / "ages.json"
         try:
             record: dict[str, Any] = json.loads(path.read_text())
-            inputs, edges, trained_on = record["inputs"], np.array(record["edges"]), record["trained_on"]
+            inputs, edges = record["inputs"], np.array(record["edges"])
+            trained_on, stars = str(record["trained_on"]), int(record["stars"])
         except FileNotFoundError as error:
             raise ModelFileError(f"{folder} holds no forest of ages (ages.json is missing)") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -233,12 +233,50 @@ class AgeForest:
         if forest.n_features_in_ != len(inputs) or edges.shape != (len(inputs), 2):
             raise ModelFileError(f"{folder}: ages.json and the forest do not fit each other; save the forest anew")
         found = cls(inputs, n_trees=forest.n_trees, min_samples_leaf=forest.min_samples_leaf, seed=forest.seed)
-        found._forest, found._edges, found.trained_on = forest, edges, str(trained_on)
+        found._forest, found._edges, found.trained_on, found.stars = forest, edges, trained_on, stars
         return found
 
 
+def forest_for(
+    table: QTable, inputs: Sequence[str] | None = None, *, n_trees: int = 200, seed: int = 1, label: str = "the table"
+) -> AgeForest:  # fmt: skip
+    """A forest fitted to the giants of APOKASC-2 for the inputs that a table has.
+
+    Parameters
+    ----------
+    table : the stars to be asked about; its columns decide unless ``inputs`` are given.
+    inputs : what to tell ages from.
+    n_trees, seed : of the forest.
+    label : what to call the table in messages.
+
+    Raises
+    ------
+    MissingColumnError
+        When the table has none of the inputs that APOKASC-2 has.
+    DatasetError
+        When APOKASC-2 cannot be had.
+    """
+    from starloom.datasets.access import open_table
+    from starloom.stars.age_tables import apokasc2_stars
+
+    stars = apokasc2_stars(open_table("apokasc2", "ages"))
+    offered = available(stars)
+    if inputs is None:
+        have = available(SCHEMA.apply(table, label=label, unique=None))
+        inputs = tuple(name for name in have if name in offered)
+        if not inputs:
+            raise MissingColumnError(
+                f"{label} has none of the columns that APOKASC-2 tells ages from: {', '.join(offered)}"
+            )
+    elif unknown := [name for name in inputs if name not in offered]:
+        raise ConfigError(f"APOKASC-2 has no {', '.join(unknown)}; it has {', '.join(offered)}")
+    chosen = AgeForest(inputs, n_trees=n_trees, seed=seed)
+    return chosen.fit(stars, trained_on=f"{len(stars)} giants of APOKASC-2 (2018ApJS..239...32P)")
+
+
 def cross_validated(
-    table: QTable, inputs: Sequence[str], *, folds: int = 5, seed: int = 1, n_trees: int = 100, min_samples_leaf: int = 5
+    table: QTable, inputs: Sequence[str], *, folds: int = 5, seed: int = 1, n_trees: int = 100,
+    min_samples_leaf: int = LEAF,
 ) -> Floats:  # fmt: skip
     """Ages (Gyr) of every star by forests that did not see it: 16, 50 and 84 % quantiles (n, 3).
 
