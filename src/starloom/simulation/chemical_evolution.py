@@ -76,8 +76,8 @@ class ChemicalHistory:
 
         Examples
         --------
-        >>> print(f"{ChemicalHistory().fe_h(0.0, 8.7):.3f}")
-        0.000
+        >>> print(f"{ChemicalHistory().fe_h(5.0, 8.7):.2f}")
+        -0.25
         """
         grown = np.clip(1.0 - np.asarray(age, dtype=np.float64) / self.oldest, 0.0, 1.0) ** self.enrichment_power
         now = -self.fe_h_gradient * self.solar_radius
@@ -122,7 +122,7 @@ def total_metallicity(fe_h: ArrayLike, alpha_m: ArrayLike) -> Floats:
     Examples
     --------
     >>> print(f"{total_metallicity(-0.5, 0.3):.3f}")
-    -0.287
+    -0.286
     """
     return np.asarray(np.asarray(fe_h) + np.log10(0.638 * 10.0 ** np.asarray(alpha_m, dtype=np.float64) + 0.362))
 
