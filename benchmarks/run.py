@@ -35,6 +35,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_dependence
     import speed_dynamics
+    import speed_forest
     import speed_scoring
     import speed_sdss
     import speed_sky
@@ -49,6 +50,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "sdss": speed_sdss.section,
         "sky": speed_sky.section,
         "stars": speed_stars.section,
+        "forests": speed_forest.section,
         "maps": speed_som.section,
         "spectra and selection": speed_spectra.section,
         "dynamics": speed_dynamics.section,

@@ -26,6 +26,7 @@ LEVELS = (np.arange(200) + 0.5) / 200
 KNOTS = 21
 LARGEST_STRETCH = 8.0
 RIDGE = 1e-3
+BIAS_RIDGE = 0.3  # of standardized inputs: without it, inputs that are nearly the same take up large opposite slopes
 LEAST = 30  # stars below which there is nothing to learn from
 
 
@@ -70,7 +71,7 @@ class Calibration:
         scale[~(scale > 1e-12 * np.abs(center))] = 1.0
         z = _standard(inputs, center, scale)
         design = np.column_stack([np.ones(count), z])
-        penalty = RIDGE * count * np.diag(np.r_[0.0, np.ones(features)])
+        penalty = BIAS_RIDGE * count * np.diag(np.r_[0.0, np.ones(features)])
         bias = np.linalg.solve(design.T @ design + penalty, design.T @ (truth - mean))
         shift = design @ bias
         middle, around = mean + shift, law - mean[:, None]

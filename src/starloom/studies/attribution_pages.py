@@ -93,7 +93,7 @@ def _groups(taken: list[Taken], kind: str) -> Figure:
             x, _, middle, _ = _running(entry.age, entry.groups.values[:, place])
             layers.append(Line(x, middle, group))
         layers.append(Line([0.0, 13.0], [0.0, 0.0], role="reference"))
-        panels.append(Panel(layers, "true age [Gyr]", ADDED, entry.name, y_range=(-0.8, 0.45)))
+        panels.append(Panel(layers, "true age [Gyr]", ADDED, entry.name, y_range=(-0.85, 0.5)))
     return Figure(
         f"groups_{kind}", "What each group of inputs adds to the mean log age, in the median, by the true age. A group "
         "that knows nothing of the age stays at zero.", panels, columns=2, panel_size=(5.4, 3.6),
@@ -102,8 +102,9 @@ def _groups(taken: list[Taken], kind: str) -> Figure:
 
 def _inputs(taken: list[Taken], kind: str) -> Figure:
     panels = []
+    width = min(4, min(len(entry.names) for entry in taken))
     for entry in taken:
-        order = np.argsort(-np.abs(entry.singles.values).mean(axis=0))[:4]
+        order = np.argsort(-np.abs(entry.singles.values).mean(axis=0))[:width]
         for place in order:
             name = entry.names[place]
             x, value = entry.inputs[:, place], entry.singles.values[:, place]
@@ -113,7 +114,6 @@ def _inputs(taken: list[Taken], kind: str) -> Figure:
                 role="highlight",
             )  # fmt: skip
             panels.append(Panel([layer], INPUTS.get(name, f"{name} [dex]"), ADDED, entry.name))
-    width = min(4, min(len(entry.names) for entry in taken))
     return Figure(
         f"inputs_{kind}", "What the inputs add to the mean log age of each star (exact path-dependent Shapley values), "
         "those with the largest mean contribution first; the color is the age.", panels, columns=width,
