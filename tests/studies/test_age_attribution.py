@@ -15,7 +15,7 @@ from starloom.simulation.evolved_stars import mist
 from starloom.studies import age_attribution
 from starloom.studies.study import configure, execute
 
-SMALL = ("stars=700", "test_stars=250", "trees=12", "explained=80", "background=8")
+SMALL = ("stars=500", "test_stars=200", "trees=10", "explained=50", "background=5")
 
 
 @pytest.fixture(autouse=True)
