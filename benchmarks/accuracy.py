@@ -42,6 +42,7 @@ def systems() -> list[System]:
     """Every system that has long bars."""
     import accuracy_disk
     import accuracy_galaxies
+    import accuracy_forest
     import accuracy_origins
     import accuracy_som
     import accuracy_stars
@@ -51,6 +52,7 @@ def systems() -> list[System]:
         accuracy_streams.TAILORED_SYSTEM,
         accuracy_streams.SYSTEM,
         accuracy_disk.SYSTEM,
+        accuracy_forest.SYSTEM,
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_galaxies.SYSTEM,

@@ -36,6 +36,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_dependence
     import speed_dynamics
     import speed_galaxies
+    import speed_forest
     import speed_scoring
     import speed_sdss
     import speed_sky
@@ -50,6 +51,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "sdss": speed_sdss.section,
         "sky": speed_sky.section,
         "stars": speed_stars.section,
+        "forests": speed_forest.section,
         "maps": speed_som.section,
         "spectra and selection": speed_spectra.section,
         "dynamics": speed_dynamics.section,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.ages import predict_ages
+
 app = typer.Typer(no_args_is_help=True, help="Apply a trained model to your table: the same rows and more come back.")
 
 TableArgument = Annotated[
@@ -52,3 +54,6 @@ def star_foundation(
             count = len(answers)
             write_table(answers, out)
     typer.echo(f"{count} stars: {out}")
+
+
+app.command("ages")(predict_ages)

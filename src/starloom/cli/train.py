@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.ages import train_ages
+
 app = typer.Typer(no_args_is_help=True, help="Train a model, resumable.")
 
 
@@ -34,3 +36,6 @@ def star_foundation(
         model = train_release(out, table=table, preset=preset, steps=steps, until=until, seed=seed)
     done, whole = model.history["steps"], model.history["settings"]["steps"]
     typer.echo(f"{out}: {done} of {whole} steps" + ("" if done == whole else "; go on with the same command"))
+
+
+app.command("ages")(train_ages)

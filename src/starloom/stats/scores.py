@@ -77,3 +77,22 @@ def cross_moment(
         + (squared(y, mean_y) - 2.0 * w) / w**2
         + (moment - np.asarray(x, dtype=np.float64) * np.asarray(y)) ** 2
     )
+
+
+def crps_of_quantiles(law: ArrayLike, levels: ArrayLike, truth: ArrayLike) -> Floats:
+    """Continuous ranked probability score of laws held as quantiles, shape (n,): twice the mean pinball loss.
+
+    Parameters
+    ----------
+    law : quantiles (n, K).
+    levels : their probabilities (K,), equally spaced: (k + 1/2) / K.
+    truth : what came (n,).
+
+    Examples
+    --------
+    >>> levels = (np.arange(1000) + 0.5) / 1000
+    >>> print(f"{crps_of_quantiles(levels[None, :], levels, [0.5])[0]:.4f}")  # uniform law: 1/12 at its middle
+    0.0833
+    """
+    gap = np.asarray(law, dtype=np.float64) - np.asarray(truth, dtype=np.float64)[:, None]
+    return np.asarray(2.0 * np.mean(((gap >= 0) - np.asarray(levels)) * gap, axis=1))
