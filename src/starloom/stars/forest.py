@@ -264,7 +264,6 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _blocks(self, X: ArrayLike, X_error: ArrayLike | None, laws: bool = True) -> Any:
         """Leaves, means with the bias taken out and calibrated laws, a block of stars at a time."""
-        check_is_fitted(self, "trees_")
         stars, errors = self._inputs(X, X_error)
         used, blur = np.empty((0, self.n_trees), dtype=bool), self._blur(errors, stars)
         for start in range(0, len(stars), BLOCK):
@@ -279,8 +278,15 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
             shifts = [calibration.shift(stars[part]) for calibration in self.calibrations_]
             yield found, means + np.stack(shifts, axis=1), calibrated
 
+    def checked(self, X: ArrayLike) -> Floats:
+        """Inputs (n, F) as the forest takes them; ValueError for infinite ones or another number of columns."""
+        check_is_fitted(self, "trees_")
+        return np.ascontiguousarray(
+            validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        )
+
     def _inputs(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Floats, Floats | None]:
-        stars = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        stars = self.checked(X)
         return self._seen(stars, forest_errors.checked_errors(X_error, stars, "X_error"))
 
     def _means(self, found: Integers, used: NDArray[np.bool_]) -> Floats:

@@ -88,7 +88,11 @@ class Calibration:
 
     def shift(self, inputs: Floats) -> Floats:
         """What is added to the mean (n,)."""
-        return np.asarray(self.bias[0] + _standard(inputs, self.center, self.scale) @ self.bias[1:])
+        return np.asarray(self.bias[0] + self.bias_terms(inputs).sum(axis=1))
+
+    def bias_terms(self, inputs: Floats) -> Floats:
+        """What each input adds to the shift (n, F); 0 for a typical one."""
+        return np.asarray(_standard(inputs, self.center, self.scale) * self.bias[1:])
 
     def apply(self, inputs: Floats, blur: Floats, law: Floats, mean: Floats) -> Floats:
         """Calibrated quantiles at LEVELS (n, K)."""
