@@ -53,14 +53,14 @@ def giants(count: int, rng: np.random.Generator, history: Any = None) -> QTable:
         table = table[(nu_max > LOWEST) & (nu_max < HIGHEST) & ((state == 1) | (state == 2))]
         parts.append(table)
         have += len(table)
-    found = vstack(parts, metadata_conflicts="silent")[:count]
+    found: QTable = vstack(parts, metadata_conflicts="silent")[:count]
     found["source_id"] = np.arange(len(found), dtype=np.int64) + 1
     return found
 
 
 def is_clump(stars: QTable) -> NDArray[np.bool_]:
     """Stars that burn helium in the core."""
-    return np.asarray(stars["evolutionary_state"]) == 2
+    return np.asarray(np.asarray(stars["evolutionary_state"]) == 2)
 
 
 def continuum(stars: QTable) -> NDArray[np.bool_]:
