@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,11 +46,23 @@ class Latents:
     ----------
     mean, error : (n, k) of each latent; a latent that is not active is 0 and 1.
     misfit : (n,) how unlike the learned spectra (mean squared residual over error).
+    coefficients : (n, size) of the spectra on the basis.
     """
 
     mean: Floats
     error: Floats
     misfit: Floats
+    coefficients: Floats
+
+    def rows(self, rows: Any) -> Latents:
+        """Those of some stars."""
+        return Latents(self.mean[rows], self.error[rows], self.misfit[rows], self.coefficients[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Latents]) -> Latents:
+        """Those of several sets of stars, one after the other."""
+        names = ("mean", "error", "misfit", "coefficients")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass
@@ -136,7 +148,7 @@ class SeismicAges:
 
         coefficients, _, misfit = self.basis.project(flux, error)
         mean, spread = net.encode(self.network, coefficients)
-        return Latents(np.where(self.used, mean, 0.0), np.where(self.used, spread, 1.0), misfit)
+        return Latents(np.where(self.used, mean, 0.0), np.where(self.used, spread, 1.0), misfit, coefficients)
 
     def decode(self, latents: Latents | Floats) -> Floats:
         """Ln(power over background) that goes with latents, (n, bins)."""

@@ -58,7 +58,6 @@ class Tested:
 
     table: QTable
     latents: Latents
-    coefficients: Floats
     seismology: dict[str, Floats]
     ages: dict[str, Floats] = field(default_factory=dict)
 
@@ -160,9 +159,9 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
     )
     latents = _encode(model, pairs.spectra.flux, pairs.spectra.error)
     few = slice(0, min(SEISMIC_STARS, len(pairs)))
-    model.fit_seismic(rows_of(latents, few), stars["nu_max"].value[few], stars["delta_nu"].value[few])
+    model.fit_seismic(latents.rows(few), stars["nu_max"].value[few], stars["delta_nu"].value[few])
     some = slice(0, min(config.age_stars, len(pairs)))
-    model.fit_ages(rows_of(latents, some), table[some])
+    model.fit_ages(latents.rows(some), table[some])
     results.number("pairs", float(len(pairs)), "stars", meaning="simulated spectrum and power spectrum")
     results.number("active latents", float(model.used.sum()), "", bar=Bar(">=", 2), meaning="of 5; 0 is a collapse")
     results.number("training: change after six tenths of the steps", model.history["last_change"], "of the whole fall")
@@ -174,13 +173,9 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
         count = config.test_stars if name != GALAXIES[2] else max(config.test_stars // 2, 100)
         others = made.giants(count, rng, history)
         observed = made.labeled(others, rng)
-        coefficients = np.empty((len(others), model.basis.size))
-        parts = []
-        for rows, ready, _ in made.blocks(others, pixels, rng, with_power=False):
-            parts.append(model.encode(ready.flux, ready.error))
-            coefficients[rows] = model.basis.project(ready.flux, ready.error)[0]
-        joined = type(latents)(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("mean", "error", "misfit")))
-        entry = Tested(observed, joined, coefficients, model.seismology(joined))
+        made_blocks = made.blocks(others, pixels, rng, with_power=False)
+        joined = latents.joined([model.encode(ready.flux, ready.error) for _, ready, _ in made_blocks])
+        entry = Tested(observed, joined, model.seismology(joined))
         entry.ages = model.ages(joined, observed)
         tested[name] = entry
     return Scene(config, model, pairs, table, latents, pixels, tested)
@@ -188,12 +183,7 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
 
 def _encode(model: SeismicAges, flux: Any, error: Any, block: int = 500) -> Latents:
     parts = [model.encode(flux[k : k + block], error[k : k + block]) for k in range(0, len(flux), block)]
-    return type(parts[0])(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("mean", "error", "misfit")))
-
-
-def rows_of(latents: Latents, rows: Any) -> Latents:
-    """Latents of some stars."""
-    return type(latents)(latents.mean[rows], latents.error[rows], latents.misfit[rows])
+    return parts[0].joined(parts)
 
 
 def _judged(config: Config, galaxy: str = GALAXIES[0]) -> bool:
@@ -205,7 +195,7 @@ def _seismology(results: Results, scene: Scene) -> None:
     """nu_max and delta_nu off the latents, against principal components of the same number."""
     limits = {"nu_max": 0.10, "delta_nu": 0.08}
     few = slice(0, min(SEISMIC_STARS, len(scene.train)))
-    components = scene.model.basis.project(scene.train.spectra.flux[few], scene.train.spectra.error[few])[0][:, :5]
+    components = scene.train_latents.coefficients[few][:, :5]
     for galaxy, entry in scene.tested.items():
         judged = _judged(scene.config, galaxy)
         for name, limit in limits.items():
@@ -221,7 +211,7 @@ def _seismology(results: Results, scene: Scene) -> None:
             if galaxy != "same Galaxy":
                 continue
             known = np.log(scene.train.stars[name].value[few])
-            rival = np.exp(diagnostics.predict_with_forest(components, known, entry.coefficients[:, :5]))
+            rival = np.exp(diagnostics.predict_with_forest(components, known, entry.latents.coefficients[:, :5]))
             theirs = diagnostics.ratio_score(rival, truth).scatter
             results.number(
                 f"{name} from five principal components", theirs, "of the truth", meaning="same forest, stars"
@@ -240,7 +230,7 @@ def _abundances(results: Results, scene: Scene) -> None:
     few = slice(0, min(SEISMIC_STARS, len(scene.train)))
     used = scene.model.used
     alpha = np.asarray(scene.train.stars["alpha_m"])[few]
-    spectra = scene.model.basis.project(scene.train.spectra.flux[few], scene.train.spectra.error[few])[0]
+    spectra = scene.train_latents.coefficients[few]
 
     def truth(table: QTable) -> Floats:
         clump = np.asarray(table["red_clump"], dtype=float)
@@ -273,7 +263,7 @@ def _abundances(results: Results, scene: Scene) -> None:
     )
     results.number(
         "R2 of [alpha/M] from spectra",
-        diagnostics.explained(spectra, alpha, entry.coefficients, entry.true_alpha),
+        diagnostics.explained(spectra, alpha, entry.latents.coefficients, entry.true_alpha),
         bar=Bar(">=", 0.8) if judged else None,
         meaning=f"from all {scene.model.basis.size} coefficients of the spectra",
     )
@@ -361,11 +351,10 @@ def _ladder(results: Results, scene: Scene) -> None:
 def _rival(results: Results, scene: Scene) -> None:
     """Ages straight from spectra with the same stars: how much more they lean on [alpha/M]."""
     count = min(scene.config.age_stars, len(scene.train))
-    flux, error = scene.train.spectra.flux[:count], scene.train.spectra.error[:count]
-    coefficients = scene.model.basis.project(flux, error)[0]
+    coefficients = scene.train_latents.coefficients[:count]
     target = np.log10(scene.train_table["age"].value[:count])
     for galaxy, entry in scene.tested.items():
-        age = 10.0 ** diagnostics.predict_with_forest(coefficients, target, entry.coefficients)
+        age = 10.0 ** diagnostics.predict_with_forest(coefficients, target, entry.latents.coefficients)
         residual = np.log(age / entry.true_age)
         found = diagnostics.partial_correlation(
             residual, entry.true_alpha, np.log(entry.true_age), entry.table["true_fe_h"], entry.clump.astype(float)
@@ -388,11 +377,11 @@ def mock(config: Config) -> Mapping[str, QTable]:
 _Preset = Literal["tour", "quick", "full"]
 _PRESETS: dict[_Preset, dict[str, Any]] = {
     "tour": {
-        "pairs": 600, "test_stars": 250, "age_stars": 400, "steps": 300, "xp_stars": 2000, "xp_steps": 300,
-        "mock_stars": 900, "size": 32,
+        "pairs": 360, "test_stars": 120, "age_stars": 300, "steps": 250, "xp_stars": 1000, "xp_steps": 200,
+        "mock_stars": 700, "size": 24,
     },
     "quick": {},
-    "full": {"pairs": 8000, "test_stars": 4000, "steps": 12000, "xp_stars": 40000, "xp_steps": 8000},
+    "full": {"pairs": 8000, "test_stars": 4000, "age_stars": 4000, "steps": 12000, "xp_stars": 40000, "xp_steps": 8000},
 }  # fmt: skip
 
 STUDY = Study(

@@ -118,7 +118,9 @@ def power_spectra(results: Results, scene: Scene) -> None:
             (made - found.log_power - np.nanmean(made - found.log_power, axis=1, keepdims=True)) ** 2, axis=1
         )
         best = drawn[np.argsort(away)[:20]].mean(axis=0, keepdims=True)
-        latents = type(scene.train_latents)(np.where(scene.model.used, best, 0.0), np.zeros_like(best), np.zeros(1))
+        latents = type(scene.train_latents)(
+            np.where(scene.model.used, best, 0.0), np.zeros_like(best), np.zeros(1), best
+        )
         read = float(scene.model.seismology(latents)["nu_max"][0])
         results.number(
             f"nu_max of {LONG} through the decoder", read, "uHz",
