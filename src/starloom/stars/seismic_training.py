@@ -40,6 +40,7 @@ def train_on_table(
     *,
     steps: int = 6000,
     size: int = 48,
+    pressure: float = 128.0,
     seed: int = 1,
     continuum: ArrayLike | None = None,
 ) -> tuple[SeismicAges, dict[str, int]]:
@@ -51,7 +52,7 @@ def train_on_table(
         ``light_curve_file``; ``nu_max``, ``delta_nu`` and ``age`` may be missing in rows.
     folder : where relative paths begin.
     out : folder of the model; an interrupted training goes on from the checkpoint in it.
-    steps, size, seed : see ``SeismicAges.fit_latents``.
+    steps, size, pressure, seed : see ``SeismicAges.fit_latents`` and ``NetworkSettings``.
     continuum : (7514,) continuum pixels; those of APOGEE DR17 by default.
 
     Returns
@@ -84,7 +85,7 @@ def train_on_table(
     checkpoint = Path(out) / "training.safetensors"
     model = SeismicAges.fit_latents(
         pairs.flux, pairs.error, target[kept], seed=seed, size=min(size, len(kept) - 1),
-        settings=NetworkSettings(steps=steps), checkpoint=checkpoint,
+        settings=NetworkSettings(steps=steps, pressure=pressure), checkpoint=checkpoint,
     )  # fmt: skip
     latents = model.encode(pairs.flux, pairs.error)
     model.fit_seismic(latents, used["nu_max"].value, used["delta_nu"].value, seed=seed)

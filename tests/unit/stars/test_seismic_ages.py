@@ -21,7 +21,7 @@ from starloom.stars.seismic_network import NetworkSettings
 from starloom.stars.seismic_tables import power_of, spectra_of, xp_spectra
 from starloom.stars.seismic_training import train_on_table
 
-COUNT, TRAINED = 420, 300
+COUNT, TRAINED = 380, 280
 SETTINGS = NetworkSettings(steps=400)
 
 
@@ -255,18 +255,18 @@ def test_a_model_is_trained_on_a_table_and_used_from_the_command_line(made, tmp_
 
     table, _, _, pixels, raw, (frequency, heights) = made
     monkeypatch.setattr(spectra, "continuum_pixels", lambda: pixels)
-    pairs = table[:90].copy()
+    pairs = table[:140].copy()
     pairs.meta.clear()
-    pairs["flux"], pairs["flux_error"], pairs["mask"] = raw.flux[:90], raw.error[:90], raw.mask[:90]
+    pairs["flux"], pairs["flux_error"], pairs["mask"] = raw.flux[:140], raw.error[:140], raw.mask[:140]
     names = []
-    for row in range(90):
+    for row in range(140):
         write_table(QTable({"frequency": frequency, "power": heights[row]}), tmp_path / f"{row}.parquet")
         names.append(f"{row}.parquet")
     names[3] = "absent.parquet"
     pairs["power_file"] = names
-    model, left_out = train_on_table(pairs, tmp_path, tmp_path / "model", steps=60, size=12, seed=1)
+    model, left_out = train_on_table(pairs, tmp_path, tmp_path / "model", steps=150, size=16, pressure=2000.0, seed=1)
     assert sum(left_out.values()) == 1
-    assert model.history["age_stars"] == 89
+    assert model.history["age_stars"] == 139
     write_table(pairs["source_id", "teff", "fe_h", "flux", "flux_error", "mask"][:7], tmp_path / "mine.parquet")
     words = ["predict", "seismic-ages", str(tmp_path / "mine.parquet"), "-o", str(tmp_path / "ages.parquet"), "--model",
              str(tmp_path / "model")]  # fmt: skip
