@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.ages import predict_ages
+
 app = typer.Typer(no_args_is_help=True, help="Apply a trained model to your table: the same rows and more come back.")
 
 TableArgument = Annotated[
@@ -82,3 +84,6 @@ def seismic_ages(
         write_table(answers, out)
     aged = int((answers["reason"] == "").sum())
     typer.echo(f"{len(answers)} stars, {aged} with an age: {out}")
+
+
+app.command("ages")(predict_ages)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.ages import train_ages
+
 app = typer.Typer(no_args_is_help=True, help="Train a model, resumable.")
 
 
@@ -63,3 +65,6 @@ def seismic_ages(
     for reason, count in left_out.items():
         typer.echo(f"left out: {count} rows: {reason}")
     typer.echo(f"{out}: {model.history['pairs']} pairs, {model.history['age_stars']} ages")
+
+
+app.command("ages")(train_ages)

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from starloom.datasets.dataset import DataFile, Dataset
 from starloom.datasets.entries import (
     apogee,
+    dwarfs,
     galaxies,
     giants,
     isochrones,
@@ -21,6 +22,7 @@ from starloom.errors import DatasetError
 
 _SUBJECTS = (
     apogee,
+    dwarfs,
     galaxies,
     giants,
     isochrones,

@@ -30,7 +30,7 @@ Stages = Literal["all", "giants", "red_clump"]
 
 FIRST_EEP, LAST_EEP = 202, 807  # from the zero-age main sequence to the end of the early AGB in MIST's numbering
 POOL = 50_000
-MOST_ROUNDS = 400
+FEWEST_ROUNDS = 10  # after which a selection that gave less than a star a round is called empty
 SUN_RADIUS = 8.2  # kpc from the center
 
 
@@ -112,14 +112,17 @@ def simulate(
     rng, chosen = generator(seed), grid or mist()
     pieces: list[dict[str, Floats]] = []
     have = 0
-    for _ in range(MOST_ROUNDS):
+    rounds = 0
+    while True:
+        rounds += 1
         piece = _round(rng, history, dredge_up, selection, stages, chosen)
         pieces.append(piece)
         have += len(piece["age"])
         if have >= count:
             joined = {name: np.concatenate([part[name] for part in pieces])[:count] for name in pieces[0]}
             return _table(joined, rng)
-    raise FitError(f"{MOST_ROUNDS * POOL} populations gave {have} stars of {count}: the selection leaves next to none")
+        if rounds >= FEWEST_ROUNDS and have < rounds:
+            raise FitError(f"{rounds * POOL} populations gave {have} stars: the selection leaves next to none")
 
 
 def _round(

@@ -83,7 +83,12 @@ class Attribution:
 
 
 def attribute(
-    forest: ProbabilisticForest, X: ArrayLike, *, output: int = 0, background: ArrayLike | None = None
+    forest: ProbabilisticForest,
+    X: ArrayLike,
+    *,
+    output: int = 0,
+    background: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
 ) -> Attribution:
     """Exact Shapley values of a forest's mean answer.
 
@@ -93,6 +98,7 @@ def attribute(
     X : stars (n, F), taken as measured without error.
     output : which label.
     background : stars (m, F) for interventional values; None for path-dependent ones.
+    names : of the inputs; by default those that the forest was fitted with, else x0, x1, ...
 
     Returns
     -------
@@ -119,7 +125,7 @@ def attribute(
     mean = phi / size
     error = np.sqrt(np.maximum(square / size - mean**2, 0.0) / max(size - 1, 1))
     line, line_base = shift
-    return Attribution(_names(forest), mean + line, base + line_base, error, kind)
+    return Attribution(_names(forest, names), mean + line, base + line_base, error, kind)
 
 
 def attribute_groups(
@@ -129,12 +135,13 @@ def attribute_groups(
     *,
     output: int = 0,
     background: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
 ) -> Attribution:
     """Exact Shapley values of groups of inputs, from all coalitions of groups.
 
     Parameters
     ----------
-    forest, X, output, background : as in `attribute`.
+    forest, X, output, background, names : as in `attribute`.
     groups : name -> names or places of its inputs; each input in one group.
 
     Raises
@@ -143,7 +150,7 @@ def attribute_groups(
         When an input is in no group or in two, is unknown, or there are more than 10 groups.
     """
     stars, trees, (line, line_base), kind, others = _prepared(forest, X, output, background)
-    member = _members(groups, _names(forest))
+    member = _members(groups, _names(forest, names))
     value, count = np.ascontiguousarray(trees.value[:, output]), len(groups)
     shape = (trees.roots, trees.feature, trees.threshold, trees.left, trees.right, trees.missing_left)
     weights = _shapley_weights(count)
@@ -262,9 +269,13 @@ def _prepared(
     return stars, forest.trees_, shift, "path-dependent" if others is None else "interventional", others
 
 
-def _names(forest: ProbabilisticForest) -> tuple[str, ...]:
-    names = getattr(forest, "feature_names_in_", None)
-    return tuple(f"x{k}" for k in range(forest.n_features_in_)) if names is None else tuple(map(str, names))
+def _names(forest: ProbabilisticForest, given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is None:
+        known = getattr(forest, "feature_names_in_", None)
+        given = [f"x{k}" for k in range(forest.n_features_in_)] if known is None else [str(name) for name in known]
+    if len(given) != forest.n_features_in_:
+        raise ConfigError(f"the forest has {forest.n_features_in_} inputs, not {len(given)} as the names say")
+    return tuple(given)
 
 
 def _members(groups: Mapping[str, Sequence[str | int]], names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starloom.studies.study import Study
 
 STUDIES = {
+    "age-attribution": "starloom.studies.age_attribution",
     "age-metallicity": "starloom.studies.age_metallicity",
     "alpha-sequences": "starloom.studies.alpha_sequences",
     "gd1-stream": "starloom.studies.gd1_stream",

@@ -158,32 +158,12 @@ def mock_tables(count: int, seed: int) -> dict[str, QTable]:
     return {"seismic": seismic, "stars": table[:half]}
 
 
-def _apokasc2(table: QTable) -> QTable:
-    """APOKASC-2 giants of known stage in the columns used here; ages in Gyr."""
-    from astropy.table import QTable
-
-    from starloom.catalog.schema import plain
-
-    text = np.char.strip(np.ma.filled(np.ma.asarray(table["ES"]), "").astype(str))
-    state = np.where(np.isin(text, ["RGB", "RGB(S)"]), 1.0, np.where(np.isin(text, ["RC", "RC(S)"]), 2.0, np.nan))
-    age = 10.0 ** (plain(table, "Log Age") - 3.0)
-    error = 0.5 * (np.abs(plain(table, "S LogageP")) + np.abs(plain(table, "S LogageM")))
-    names = {"teff": "Teff", "fe_h": "FeH", "alpha_m": "Afe", "nu_max": "Nmax", "delta_nu": "Dnu"}
-    columns = {name: plain(table, theirs) for name, theirs in names.items()}
-    columns |= {"age": age, "age_error": np.where(error < 9.0, error * np.log(10.0) * age, np.nan)}
-    kept = np.isfinite(state) & np.isfinite(age) & (columns["nu_max"] > 0) & (columns["delta_nu"] > 0)
-    identifiers = np.ma.filled(np.ma.asarray(table["2MASS"]), "").astype(str)
-    found = QTable({"apogee_id": np.char.strip(identifiers)[kept], "evolutionary_state": state[kept]})
-    for name, values in columns.items():
-        found[name] = np.where(values > -90.0, values, np.nan)[kept]
-    return found
-
-
 def extension(results: Results, scene: Scene, inputs: Mapping[str, Input], folder: RunFolder) -> None:
     """From an XP spectrum to nu_max and an age: trained on APOGEE's log g, scored on seismology it never saw."""
     if "stars" not in inputs:
         return
     from starloom.catalog.schema import plain
+    from starloom.stars.age_tables import apokasc2_stars
     from starloom.stars.forest import ProbabilisticForest
     from starloom.stars.seismic_ages import SeismicAges
     from starloom.stars.seismic_network import NetworkSettings
@@ -193,7 +173,7 @@ def extension(results: Results, scene: Scene, inputs: Mapping[str, Input], folde
     say("XP spectra to seismology")
     config, rng = scene.config, generator(scene.config.seed + 5)
     raw = inputs["seismic"].table
-    seismic = _apokasc2(raw) if "Nmax" in raw.colnames else raw
+    seismic = apokasc2_stars(raw) if "Nmax" in raw.colnames else raw
     stars = inputs["stars"].table
     teff, logg, iron = (plain(stars, name) for name in ("teff", "logg", "fe_h"))
     giants = (logg > 1.3) & (logg < 3.5) & (teff > 3800) & (teff < 5600) & np.isfinite(iron)
