@@ -42,6 +42,7 @@ def systems() -> list[System]:
     """Every system that has long bars."""
     import accuracy_disk
     import accuracy_origins
+    import accuracy_seismic
     import accuracy_som
     import accuracy_stars
     import accuracy_streams
@@ -53,6 +54,7 @@ def systems() -> list[System]:
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_stars.SYSTEM,
+        accuracy_seismic.SYSTEM,
     ]
 
 

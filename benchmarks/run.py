@@ -37,6 +37,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_dynamics
     import speed_scoring
     import speed_sdss
+    import speed_seismic_ages
     import speed_sky
     import speed_som
     import speed_spectra
@@ -53,6 +54,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "spectra and selection": speed_spectra.section,
         "dynamics": speed_dynamics.section,
         "dependence": speed_dependence.section,
+        "seismic ages": speed_seismic_ages.section,
     }
 
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -310,6 +310,7 @@ class SeismicAges:
             "no_labels": ~(np.isfinite(teff) & np.isfinite(iron)),
             "outside_gravity": (gravity < low) | (gravity > high),
             "survey_flag": catalog.survey_flags(stars, len(stars)),
+            "impossible_age": answers["age"] > catalog.OLDEST,
             "wide_age": (answers["age_high"] - answers["age_low"]) > answers["age"],
         }
         if "labels" in self.limits:
@@ -365,11 +366,6 @@ class SeismicAges:
         except (KeyError, TypeError, RuntimeError) as error:
             raise ModelFileError(f"{folder} is not whole: {error}; make the model anew") from error
         return cls(basis, network, used, forests.get("seismic"), forests.get("age"), limits, history)
-
-
-def settings_record(settings: NetworkSettings) -> dict[str, Any]:
-    """The settings of a network as plain values."""
-    return asdict(settings)
 
 
 def _column(table: QTable, name: str) -> Floats:

@@ -38,9 +38,9 @@ FLAGS = {
     "survey_flag": (6, "STARFLAG or ASPCAPFLAG is set"),
     "wide_age": (7, "the 68 % interval of the age is wider than the age"),
     "outside_labels": (8, "Teff or [Fe/H] is outside what the ages were trained on"),
+    "impossible_age": (9, "the age is above 14 Gyr"),
 }
 """Bits of ``quality``: name -> (bit, meaning)."""
-FATAL = ("no_spectrum", "no_labels")
 LOW_SIGNAL, GRAVITY = 30.0, (1.5, 3.6)
 OLDEST = 14.0
 
