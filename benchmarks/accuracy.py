@@ -44,6 +44,7 @@ def systems() -> list[System]:
     import accuracy_galaxies
     import accuracy_forest
     import accuracy_origins
+    import accuracy_seismic
     import accuracy_som
     import accuracy_stars
     import accuracy_streams
@@ -57,6 +58,7 @@ def systems() -> list[System]:
         accuracy_som.SYSTEM,
         accuracy_galaxies.SYSTEM,
         accuracy_stars.SYSTEM,
+        accuracy_seismic.SYSTEM,
     ]
 
 

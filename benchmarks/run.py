@@ -39,6 +39,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_forest
     import speed_scoring
     import speed_sdss
+    import speed_seismic_ages
     import speed_sky
     import speed_som
     import speed_spectra
@@ -57,6 +58,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "dynamics": speed_dynamics.section,
         "dependence": speed_dependence.section,
         "galaxy images": speed_galaxies.section,
+        "seismic ages": speed_seismic_ages.section,
     }
 
 

@@ -21,6 +21,7 @@ STUDIES = {
     "pal5-stream": "starloom.studies.pal5_stream",
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",
+    "seismic-ages": "starloom.studies.seismic_ages",
     "star-foundation": "starloom.studies.star_foundation",
     "stream-mock": "starloom.studies.stream_mock",
     "stream-origins": "starloom.studies.stream_origins",
