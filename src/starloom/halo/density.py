@@ -1,8 +1,8 @@
 """Densities of a halo: triaxial power laws, single, cut off, broken once and twice, with disk and outliers.
 
 All are one at the Sun. The priors are flat in what arXiv:2306.03084 takes flat: p and q in [0.1, 1], slopes in growing
-order up to 10, breaks from 2 to 55 kpc, the shares of disk and outliers in [0, 1], and the orientation uniform over all
-rotations whose short axis is within 60 deg of the Galaxy's.
+order up to 10, breaks from 2 to 55 kpc, the shares of disk and outliers in [0, 1], and the orientation even over all
+rotations; there the name q belongs to the short axis nearer to the Galaxy's, so that each density has one set of names.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ KINDS: tuple[Kind, ...] = ("single", "cutoff", "broken", "double")
 STEEPEST, SHALLOWEST = 10.0, -5.0  # largest slope; smallest one of the law with a cutoff
 NEAREST, FARTHEST = 2.0, 55.0  # kpc: of breaks and cutoffs
 FLATTEST = 0.1
-TILT = 0.5  # least cosine of the angle between the third axis and the Galaxy's
-HIGHEST = math.sqrt(1.0 - TILT**2)  # of the long axis, which is across the third
+ROLL = 0.25 * math.pi  # largest turn about the long axis: beyond it the two short axes change names
 FAR = 1e6  # a break that is not there (ln kpc)
 _RADIAL_NAMES: Mapping[Kind, tuple[str, ...]] = {
     "single": ("slope",),
@@ -137,8 +136,7 @@ class DensityModel:
             place = 2
         if self.turning:
             azimuth = 0.5 * np.arctan2(points[:, place + 1], points[:, place])
-            height = HIGHEST * (2.0 * u[:, place + 2] - 1.0)
-            columns += _turned(azimuth, height, widest_roll(height) * (2.0 * u[:, place + 3] - 1.0))
+            columns += _turned(azimuth, 2.0 * u[:, place + 2] - 1.0, ROLL * (2.0 * u[:, place + 3] - 1.0))
             place += 4
         columns += self._radial_columns(u[:, place:])
         count = len(_RADIAL_NAMES[self.kind])
@@ -173,10 +171,10 @@ class DensityModel:
         value = {name: float(parameters[name]) for name in self.names}
         u: list[float] = []
         out: list[float] = []
+        if self.turning:
+            out += self._orientation(value)
         if self.triaxial:
             u += [(value[name] - FLATTEST) / (1.0 - FLATTEST) for name in ("p", "q")]
-        if self.turning:
-            out += self._orientation(value["theta"], value["eta"], value["angle"])
         u += self._radial_uniform(value)
         u += [value[name] for name in ("disk_share", "outlier_share") if name in value]
         names = [name for name in self.names if name not in ("theta", "eta", "angle")]
@@ -188,19 +186,22 @@ class DensityModel:
         return np.array(logits[:start] + out + logits[start:])
 
     @staticmethod
-    def _orientation(theta: float, eta: float, angle: float) -> list[float]:
-        if not TILT - 1e-9 <= eta <= 1.0 + 1e-9:
-            raise ConfigError(f"eta = {eta:g} is outside of its prior, {TILT} to 1")
-        rows = axes({"theta": theta, "eta": eta, "angle": angle})
+    def _orientation(value: dict[str, float]) -> list[float]:
+        """The four coordinates; p and q change names where the roll is beyond 45 deg."""
+        if not -1e-9 <= value["eta"] <= 1.0 + 1e-9:
+            raise ConfigError(f"eta = {value['eta']:g} is outside of its prior, 0 to 1")
+        rows = axes(value)
         # an axis has no sign: take the end whose azimuth is within a quarter turn, as the coordinates give it back
         first = rows[0] if rows[0][0] > 0 or (rows[0][0] == 0 and rows[0][1] > 0) else -rows[0]
-        height = float(np.clip(first[2], -HIGHEST, HIGHEST))
+        height = float(np.clip(first[2], -1.0 + 1e-12, 1.0 - 1e-12))
         azimuth = math.atan2(first[1], first[0])
         north = np.array([-height * math.cos(azimuth), -height * math.sin(azimuth), math.sqrt(1.0 - height**2)])
         east = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
-        roll = math.atan2(float(rows[2] @ east), float(rows[2] @ north))
-        widest = max(float(widest_roll(np.array(height))), 1e-9)
-        shares = [0.5 * (height / HIGHEST + 1.0), 0.5 * (roll / widest + 1.0)]
+        roll = math.remainder(math.atan2(float(rows[2] @ east), float(rows[2] @ north)), math.pi)
+        if abs(roll) > ROLL:
+            roll -= math.copysign(2.0 * ROLL, roll)
+            value["p"], value["q"] = value["q"], value["p"]
+        shares = [0.5 * (height + 1.0), 0.5 * (roll / ROLL + 1.0)]
         logits = [math.log(max(u, 1e-9)) - math.log(max(1.0 - u, 1e-9)) for u in shares]
         root = math.sqrt(2.0)
         return [root * math.cos(2.0 * azimuth), root * math.sin(2.0 * azimuth), *logits]
@@ -293,7 +294,7 @@ def _form(value: Mapping[str, float]) -> Array:
 
 def _turned(azimuth: Array, height: Array, roll: Array) -> list[Array]:
     """theta, eta and angle (n,) of the direction of the long axis and the roll about it."""
-    flat = np.sqrt(1.0 - height**2)
+    flat = np.sqrt(np.maximum(1.0 - height**2, 0.0))
     cos, sin = np.cos(azimuth), np.sin(azimuth)
     e1 = np.stack([flat * cos, flat * sin, height])
     north, east = np.stack([-height * cos, -height * sin, flat]), np.stack([-sin, cos, np.zeros_like(cos)])
@@ -305,9 +306,4 @@ def _turned(azimuth: Array, height: Array, roll: Array) -> list[Array]:
     return [np.arctan2(b, a) % (2.0 * np.pi), eta, np.arctan2(-across, along) % np.pi]
 
 
-def widest_roll(height: Array) -> Array:
-    """Largest roll (rad) about a long axis of a height that leaves the third axis within 60 deg of the Galaxy's."""
-    return np.asarray(np.arccos(np.clip(TILT / np.sqrt(1.0 - np.minimum(height**2, 1.0 - 1e-12)), 0.0, 1.0)))
-
-
-__all__ = ["KINDS", "RADIAL", "DensityModel", "DiskDensity", "Kind", "axes", "widest_roll"]
+__all__ = ["KINDS", "RADIAL", "DensityModel", "DiskDensity", "Kind", "axes"]

@@ -21,13 +21,11 @@ from starloom.halo.density import (
     FAR,
     FARTHEST,
     FLATTEST,
-    HIGHEST,
     NEAREST,
+    ROLL,
     SHALLOWEST,
     STEEPEST,
-    TILT,
     DensityModel,
-    widest_roll,
 )
 
 Array = NDArray[np.float64]
@@ -240,34 +238,15 @@ class HaloLikelihood:
         logits = point[~normal]
         prior[~normal] = -np.abs(logits) - 2.0 * np.log1p(np.exp(-np.abs(logits)))
         slope[~normal] = -np.tanh(0.5 * logits)
-        if self.model.turning:  # of all rotations, those with a high long axis have less room for the roll
-            place = 2 + 2
-            u = 1.0 / (1.0 + np.exp(-point[place]))
-            height = HIGHEST * (2.0 * u - 1.0)
-            widest = max(float(widest_roll(np.array(height))), 1e-9)
-            prior[place] += np.log(widest)
-            slope[place] += _widest_slope(height, 1.0 - height**2) / widest * 2.0 * HIGHEST * u * (1.0 - u)
         return float(value + prior.sum()), gradient + slope
 
 
 def _orient(z: Array, u: Array, du: Array, shape: Array, slide: Array) -> None:
     """Azimuth, height and roll from the four coordinates of the orientation, and derivatives into ``slide`` (5, 4)."""
     reach = max(z[0] * z[0] + z[1] * z[1], 1e-12)
-    height = HIGHEST * (2.0 * u[2] - 1.0)
-    flat2 = 1.0 - height * height
-    widest = float(widest_roll(np.array(height)))
-    side = 2.0 * u[3] - 1.0
-    shape[2], shape[3], shape[4] = 0.5 * np.arctan2(z[1], z[0]), height, widest * side
+    shape[2], shape[3], shape[4] = 0.5 * np.arctan2(z[1], z[0]), 2.0 * u[2] - 1.0, ROLL * (2.0 * u[3] - 1.0)
     slide[2, 0], slide[2, 1] = -0.5 * z[1] / reach, 0.5 * z[0] / reach
-    slide[3, 2] = 2.0 * HIGHEST * du[2]
-    slide[4, 2] = side * _widest_slope(height, flat2) * slide[3, 2]
-    slide[4, 3] = 2.0 * widest * du[3]
-
-
-def _widest_slope(height: float, flat2: float) -> float:
-    """Derivative of the widest roll with respect to the height."""
-    cosine2 = TILT * TILT / flat2
-    return float(-TILT * height / flat2**1.5 / np.sqrt(max(1.0 - cosine2, 1e-12)))
+    slide[3, 2], slide[4, 3] = 2.0 * du[2], 2.0 * ROLL * du[3]
 
 
 def _radial(model: DensityModel, u: Array, du: Array) -> tuple[Array, Array]:

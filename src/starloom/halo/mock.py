@@ -33,7 +33,6 @@ BROKEN = {
     "p": 0.55, "q": 0.45, "theta": 0.8, "eta": 0.9, "angle": 1.0, "inner_slope": 1.5, "outer_slope": 5.0,
     "break_radius": 20.0,
 }  # fmt: skip
-DISTANCE_ERROR = 0.08  # relative
 ERRORS = {"pmra": 0.02, "pmdec": 0.02, "radial_velocity": 0.1}  # mas/yr, mas/yr, km/s
 
 
@@ -55,8 +54,8 @@ class Component:
     model: DensityModel
     parameters: Mapping[str, float]
     velocities: Velocities
-    fe_h: tuple[float, float] = (-1.25, 0.25)
-    al_fe: tuple[float, float] = (-0.35, 0.08)
+    fe_h: tuple[float, float] = (-1.3, 0.2)
+    al_fe: tuple[float, float] = (-0.45, 0.05)
 
     @property
     def point(self) -> Array:
@@ -95,6 +94,7 @@ def observe(
     seed: int | np.random.Generator,
     *,
     frame: GalacticFrame = FRAME,
+    distance_error: float = 0.0,
     errors: bool = True,
 ) -> QTable:
     """The stars of a made halo that the survey would have observed.
@@ -105,7 +105,8 @@ def observe(
     fractions, tracers, dust : the survey, its giants and the dust, as for the effective selection.
     seed : of everything.
     frame : the Sun's place and motion.
-    errors : put measurement errors on distances, proper motions and velocities.
+    distance_error : relative error put on the distances; the completeness knows nothing of it.
+    errors : put errors on proper motions and velocities.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def observe(
         count = int(rng.poisson(mean))
         formed[component.name] = count
         parts.append(_seen(component, count, fractions, tracers, dust, rng, frame))
-    table = _join(parts, [component.name for component in components], rng, frame, errors)
+    table = _join(parts, [component.name for component in components], rng, frame, (distance_error, errors))
     table.meta["formed"] = formed
     return table
 
@@ -155,7 +156,7 @@ def _seen(
 
 def _join(
     parts: Sequence[Mapping[str, Array]], names: Sequence[str], rng: np.random.Generator, frame: GalacticFrame,
-    errors: bool,
+    errors: tuple[float, bool],
 ) -> QTable:  # fmt: skip
     from astropy import units as u
     from astropy.table import QTable
@@ -166,8 +167,8 @@ def _join(
     whole, number = {key: value[order] for key, value in whole.items()}, number[order]
     seen = frame.to_icrs(whole["x"], whole["v"])
     rows = len(number)
-    scale = 1.0 if errors else 0.0
-    distance_error = scale * DISTANCE_ERROR * seen.distance
+    scale = 1.0 if errors[1] else 0.0
+    distance_error = errors[0] * seen.distance
     columns = {
         "source_id": np.arange(1, rows + 1, dtype=np.int64),
         "ra": seen.ra * u.deg,

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import FitError
-from starloom.halo.density import HIGHEST, TILT, widest_roll
 from starloom.halo.likelihood import HaloLikelihood
 from starloom.seeds import generator
 
@@ -69,13 +68,6 @@ def prior_draws(likelihood: HaloLikelihood, count: int, seed: int | np.random.Ge
     rng, model = generator(seed), likelihood.model
     u = rng.random((count, model.size))
     normal = rng.normal(size=u.shape)
-    while model.turning:  # rotations are even over all: a high long axis has less room for the roll
-        heights = HIGHEST * (2.0 * u[:, 4] - 1.0)
-        refused = rng.random(count) * np.arccos(TILT) > widest_roll(heights)
-        refused &= ~np.isnan(heights)
-        if not refused.any():
-            break
-        u[refused, 4] = rng.random(int(refused.sum()))
     logits = np.log(u) - np.log1p(-u)
     return np.where(model.gaussian, normal, logits)
 
@@ -212,6 +204,7 @@ def sample_posterior(
     seed: int = 0,
     workers: int = 1,
     starts: int = STARTS,
+    **options: Any,
 ) -> Posterior:
     """Draws of the posterior by NUTS.
 
@@ -223,6 +216,7 @@ def sample_posterior(
     chains, draws, tune : numbers of chains, and of draws after and during the warm-up of each.
     seed : of the draws; the result does not depend on the workers.
     workers : chains at a time.
+    options : handed to nutpie.
 
     Raises
     ------
@@ -255,7 +249,7 @@ def sample_posterior(
     try:
         trace = nutpie.sample(
             model, draws=draws, tune=tune, chains=chains, cores=min(workers, chains), seed=seed, progress_bar=False,
-            save_warmup=False,
+            save_warmup=False, **({"low_rank_modified_mass_matrix": True} | options),
         )  # fmt: skip
     except RuntimeError as error:
         raise FitError(f"NUTS could not draw from this posterior: {error}") from error
@@ -308,16 +302,8 @@ def evidence(likelihood: HaloLikelihood, *, live: int = 250, seed: int = 0, dlog
         inside = np.clip(u, 1e-12, 1.0 - 1e-12)
         return np.where(normal, ndtri(inside), np.log(inside) - np.log1p(-inside))
 
-    mean_roll = float(np.mean(widest_roll(np.linspace(-HIGHEST, HIGHEST, 20_001))))
-
-    def orientation(y: Array) -> float:
-        if not model.turning:
-            return 0.0
-        height = HIGHEST * (2.0 / (1.0 + math.exp(-y[4])) - 1.0)
-        return math.log(max(float(widest_roll(np.array(height))), 1e-9) / mean_roll)
-
     sampler = dynesty.NestedSampler(
-        lambda y: max(likelihood.value_and_gradient(y)[0] + orientation(y), -1e300), to_y, model.size, nlive=live,
+        lambda y: max(likelihood.value_and_gradient(y)[0], -1e300), to_y, model.size, nlive=live,
         sample="rwalk", rstate=np.random.default_rng(seed),
     )  # fmt: skip
     sampler.run_nested(dlogz=dlogz, print_progress=False)

@@ -33,7 +33,7 @@ def figures(work: Analysis, merger: Answer, halo: Answer) -> list[Figure]:
     return [
         _selections(work),
         _completeness(work),
-        _corner(merger),
+        _corner(merger, 3 if work.config.preset == "tour" else 6),
         _profile(work, merger, halo),
         _masses(work, merger, halo),
     ]
@@ -120,12 +120,13 @@ def _completeness(work: Analysis) -> Figure:
     )  # fmt: skip
 
 
-def _corner(answer: Answer) -> Figure:
-    names = [name for name in answer.posterior.names if name not in ("theta", "eta", "angle")]
+def _corner(answer: Answer, most: int) -> Figure:
+    names = [name for name in answer.posterior.names if name not in ("theta", "eta", "angle")][:most]
     panels = []
     for row, second in enumerate(names):
         for column, first in enumerate(names):
             if column > row:
+                panels.append(Panel([], "", ""))
                 continue
             values = answer.posterior.of(first)
             if row == column:
@@ -141,7 +142,7 @@ def _corner(answer: Answer) -> Figure:
         "posterior",
         f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other. The "
         "orientation is in the numbers.",
-        panels, columns=min(len(names), 4), panel_size=(3.2, 2.6),
+        panels, columns=len(names), panel_size=(2.6, 2.2),
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 POTENTIAL = "MWPotential2014"
 SELECTIONS = ("e-Lz", "AD", "JR-Lz")
+LEAST_IN_SELECTION = 30  # stars for a row of the budget
 IRON = {"accreted": (-2.0, -0.6), "halo": (-3.0, -0.6)}
 
 
@@ -128,7 +129,7 @@ def made_halo(config: Config) -> QTable:
                 "rest", config.mock_rest, round_halo, rest, velocities(config, "rest"), (-1.4, 0.25), (0.05, 0.07)
             )
         )
-    return observe(parts, fractions, tracers, dust(config), config.seed)
+    return observe(parts, fractions, tracers, dust(config), config.seed, distance_error=config.mock_distance_error)
 
 
 @dataclass
@@ -339,40 +340,46 @@ class Analysis:
             other = self.survey_of("accreted", **changes)
             rows.append((kind, what, self.best_mass(answer, other.volume(shares), other.mass_per_tracer)[0]))
 
+        short = config.budget == "short"
         for name in ("chabrier_2003", "chabrier_2001", "kroupa_2001"):
             if name != config.mass_function:
                 changed("mass function", name, mass_function=name)
-        changed(
-            "isochrones",
-            "parsec" if config.grid == "mist" else "mist",
-            grid="parsec" if config.grid == "mist" else "mist",
-        )
-        for factor in (0.5, 2.0):
+        for factor in (2.0,) if short else (0.5, 2.0):
             changed("dust", f"{factor:g} times", dust=factor)
-        others = [("beta 0.7", velocities(config, beta=0.7)), ("beta 0.9", velocities(config, beta=0.9))]
-        others.append(("two Osipkov-Merritt functions", velocities(config, "mixture")))
-        for name, kind in others:
-            c = self.completeness(config.selection, merger=kind, name=name)
-            rows.append(("velocities", name, self.best_mass(answer, survey.volume(c), survey.mass_per_tracer)[0]))
-        length = "orbit" if config.focal_length == "local" else "local"
-        c = self.completeness(config.selection, focal_length=length, name=length)
-        rows.append(
-            ("focal length", f"{length}, in the completeness alone",
-             self.best_mass(answer, survey.volume(c), survey.mass_per_tracer)[0])
-        )  # fmt: skip
-        for name in self.selections:
-            if name == config.selection:
-                continue
+        others = [("velocities", "beta 0.9", velocities(config, beta=0.9))]
+        if not short:
+            other = "parsec" if config.grid == "mist" else "mist"
+            changed("isochrones", other, grid=other)
+            others.append(("velocities", "beta 0.7", velocities(config, beta=0.7)))
+        others.append(("velocity model", "two Osipkov-Merritt functions", velocities(config, "mixture")))
+        for kind, name, merger in others:
+            c = self.completeness(config.selection, merger=merger, name=name)
+            rows.append((kind, name, self.best_mass(answer, survey.volume(c), survey.mass_per_tracer)[0]))
+        for name in () if short else self.selections:
             stars = self.sample.places("accreted", name)
-            if len(stars) < 30:
+            if name == config.selection or len(stars) < LEAST_IN_SELECTION:
                 continue
             volume = survey.volume(self.completeness(name))
             rows.append(("selection", name, self.best_mass(answer, volume, survey.mass_per_tracer, stars)[0]))
+        if not short:
+            rows.append(self._other_focal_length(answer))
         masses = np.array([row[2] for row in rows])
         table = QTable({"kind": [row[0] for row in rows], "changed_to": [row[1] for row in rows]})
         table["mass"], table["ratio"] = masses, masses / base
         table.meta["baseline"] = base
         return table
+
+    def _other_focal_length(self, answer: Answer) -> tuple[str, str, float]:
+        """Mass with the other focal length in both the stars' actions and the completeness."""
+        from starloom.halo.selections import Motion, kinematic
+
+        config, survey = self.config, self.survey_of("accreted")
+        other = "orbit" if config.focal_length == "local" else "local"
+        motion = Motion.of(self.galaxy, (self.sample.x, self.sample.v), focal_length=other, workers=self.workers)
+        chosen = self.sample.chosen("accreted", None) & kinematic(config.selection)(motion)
+        volume = survey.volume(self.completeness(config.selection, focal_length=other, name=other))
+        mass = self.best_mass(answer, volume, survey.mass_per_tracer, np.ascontiguousarray(self.sample.x[chosen]))[0]
+        return "focal length", other, mass
 
     def true_shell_ratio(self) -> float:
         """Mass of the mock's merger inside the study's shell over that between the mock's own radii, where it lives."""
