@@ -123,26 +123,18 @@ def _completeness(work: Analysis) -> Figure:
 def _corner(answer: Answer, most: int) -> Figure:
     names = [name for name in answer.posterior.names if name not in ("theta", "eta", "angle")][:most]
     panels = []
-    for row, second in enumerate(names):
-        for column, first in enumerate(names):
-            if column > row:
-                panels.append(Panel([], "", ""))
-                continue
-            values = answer.posterior.of(first)
-            if row == column:
-                counts, edges = np.histogram(values, 30)
-                panels.append(Panel([Steps(edges, counts.astype(float))], NAMES[first], "draws"))
-                continue
-            panels.append(
-                Panel(
-                    [Points(values[::2], answer.posterior.of(second)[::2], role="faint")], NAMES[first], NAMES[second]
-                )
-            )
+    for name in names:
+        counts, edges = np.histogram(answer.posterior.of(name), 25)
+        panels.append(Panel([Steps(edges, counts.astype(float))], NAMES[name], "draws"))
+    for place, second in enumerate(names):
+        for first in names[:place]:
+            values = answer.posterior.of(first)[::2], answer.posterior.of(second)[::2]
+            panels.append(Panel([Points(*values, role="faint")], NAMES[first], NAMES[second]))
     return Figure(
         "posterior",
         f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other. The "
         "orientation is in the numbers.",
-        panels, columns=len(names), panel_size=(2.6, 2.2),
+        panels, columns=3 if len(names) < 4 else 5, panel_size=(2.8, 2.4),
     )  # fmt: skip
 
 
