@@ -43,6 +43,7 @@ def systems() -> list[System]:
     import accuracy_disk
     import accuracy_galaxies
     import accuracy_forest
+    import accuracy_halo
     import accuracy_origins
     import accuracy_seismic
     import accuracy_som
@@ -54,6 +55,7 @@ def systems() -> list[System]:
         accuracy_streams.SYSTEM,
         accuracy_disk.SYSTEM,
         accuracy_forest.SYSTEM,
+        accuracy_halo.SYSTEM,
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_galaxies.SYSTEM,

@@ -37,6 +37,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_dynamics
     import speed_galaxies
     import speed_forest
+    import speed_halo
     import speed_scoring
     import speed_sdss
     import speed_seismic_ages
@@ -59,6 +60,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "dependence": speed_dependence.section,
         "galaxy images": speed_galaxies.section,
         "seismic ages": speed_seismic_ages.section,
+        "halo": speed_halo.section,
     }
 
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Handedness = Literal["right", "left"]
 MAS_YR_KPC = 4.740470463533348  # km/s of one mas/yr at one kpc: astronomical unit / Julian year, exact constants
+# The rows are the axes of Galactic coordinates in ICRS: towards l = 0, towards l = 90, towards the pole
+GALACTIC = np.array(
+    [
+        [-0.0548755604162154, -0.8734370902348850, -0.4838350155487132],
+        [0.4941094278755837, -0.4448296299600112, 0.7469822444972189],
+        [-0.8676661490190047, -0.1980763734312015, 0.4559837761750669],
+    ]
+)
 # Galactic center and the roll of the Galactic plane in ICRS, as astropy's Galactocentric has them (deg)
 CENTER_RA, CENTER_DEC, ROLL = 266.4051, -28.936175, 58.5986320306
 ROTATING_DISK = 100.0  # median rotation (km/s) that only a disk has
@@ -195,6 +203,32 @@ class GalacticFrame:
             radial_velocity[:, None] * radial + (motion * pmra)[:, None] * east + (motion * pmdec)[:, None] * north
         )
         return position @ self.rotation.T + self.sun.x, velocity @ self.rotation.T + self.sun.v
+
+    def from_galactic(self, l: ArrayLike, b: ArrayLike, distance: ArrayLike) -> Array:
+        """Positions about the Galactic center of Galactic coordinates.
+
+        Parameters
+        ----------
+        l, b : Galactic longitude and latitude, deg; they and the distance broadcast.
+        distance : from the Sun, kpc.
+
+        Returns
+        -------
+        ndarray
+            (..., 3) kpc.
+        """
+        lon, lat, far = np.broadcast_arrays(
+            np.radians(np.asarray(l, float)), np.radians(np.asarray(b, float)), np.asarray(distance, float)
+        )
+        toward = np.stack([np.cos(lon) * np.cos(lat), np.sin(lon) * np.cos(lat), np.sin(lat)], axis=-1)
+        return np.asarray((far[..., None] * toward) @ (GALACTIC @ self.rotation.T) + self.sun.x)
+
+    def to_galactic(self, x: ArrayLike) -> tuple[Array, Array, Array]:
+        """Galactic longitude in [0, 360) and latitude (deg) and distance (kpc) of positions (..., 3) in kpc."""
+        seen = (np.asarray(x, dtype=float) - self.sun.x) @ (GALACTIC @ self.rotation.T).T
+        lon = np.degrees(np.arctan2(seen[..., 1], seen[..., 0])) % 360.0
+        lat = np.degrees(np.arctan2(seen[..., 2], np.hypot(seen[..., 0], seen[..., 1])))
+        return lon, lat, np.linalg.norm(seen, axis=-1)
 
     def to_icrs(self, x: ArrayLike, v: ArrayLike) -> Observed:
         """What stars at Galactocentric positions (n, 3) kpc with velocities (n, 3) km/s look like from the Sun.

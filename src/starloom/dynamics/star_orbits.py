@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,31 @@ class OrbitModel:
         values = self._quantities(self.frame.to_galactocentric(*seen.center()))
         bounds = self._bounds(seen, first) if self.samples and seen.uncertain else None
         return self._join(stars, seen, values, bounds)
+
+    def drawn_phases(
+        self, table: QTable, *, survey: str | None = None, label: str = "the table"
+    ) -> Iterator[tuple[PhaseSpace, int]]:
+        """Places and motions drawn from the stars' errors, some stars at a time: for any other quantity.
+
+        Yields
+        ------
+        PhaseSpace, int
+            x and v of the shape (stars x samples, 3), all draws of a star together, and the number of stars; NaN for
+            stars that cannot be used. With no samples, or a table without errors, each star is drawn once, as measured.
+        """
+        stars = SCHEMA.apply(table, survey, label=label)
+        if "distance" not in stars.colnames and "parallax" not in stars.colnames:
+            raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; orbits need one of them")
+        seen = _Seen.read(stars, self.parallax_zero_point)
+        exact = seen.center()
+        for start in range(0, len(stars), BLOCK):
+            part = slice(start, min(start + BLOCK, len(stars)))
+            if self.samples and seen.uncertain:
+                rng = np.random.default_rng([self.seed, start // BLOCK])
+                columns = seen.drawn(part, self.samples, rng)
+            else:
+                columns = [column[part] for column in exact]
+            yield self.frame.to_galactocentric(*columns), part.stop - part.start
 
     def _quantities(self, phase: PhaseSpace, workers: int | None = None) -> dict[str, Any]:
         found = actions(self.potential, phase.x, phase.v, workers=workers or self.workers)

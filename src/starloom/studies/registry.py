@@ -18,6 +18,7 @@ STUDIES = {
     "alpha-sequences": "starloom.studies.alpha_sequences",
     "galaxy-scaling": "starloom.studies.galaxy_scaling",
     "gd1-stream": "starloom.studies.gd1_stream",
+    "gse-mass": "starloom.studies.gse_mass",
     "pal5-stream": "starloom.studies.pal5_stream",
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",

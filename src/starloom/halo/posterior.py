@@ -1,0 +1,372 @@
+"""From a likelihood to an answer: the best fit from many blind starts, the posterior by NUTS, evidence by nesting.
+
+NUTS is nutpie's, over the compiled value and gradient; dynesty gives the evidence and finds modes that chains may miss;
+emcee, as arXiv:2306.03084 ran it, is here for comparison.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starloom.errors import FitError
+from starloom.halo.likelihood import HaloLikelihood
+from starloom.seeds import generator
+
+Array = NDArray[np.float64]
+STARTS, CHAINS, DRAWS, TUNE = 8, 4, 500, 400
+SAME_MODE = 0.5  # in ln L: fits closer than this found the same top
+LARGEST_RHAT, FEWEST = 1.02, 200.0
+EDGE = 12.0  # logits beyond it are at the edge of the prior
+
+
+@dataclass(frozen=True)
+class BestFit:
+    """The largest likelihood found.
+
+    Parameters
+    ----------
+    y : (size,) sampling coordinates.
+    parameters : name -> value.
+    log_likelihood : there.
+    stars : number of stars.
+    count : number of parameters.
+    tops : (starts,) ln L reached from each start, largest first.
+    """
+
+    y: Array
+    parameters: Mapping[str, float]
+    log_likelihood: float
+    stars: int
+    count: int
+    tops: Array
+
+    @property
+    def aic(self) -> float:
+        """2 k - 2 ln L."""
+        return 2.0 * self.count - 2.0 * self.log_likelihood
+
+    @property
+    def bic(self) -> float:
+        """k ln N - 2 ln L."""
+        return self.count * math.log(self.stars) - 2.0 * self.log_likelihood
+
+    @property
+    def agreed(self) -> int:
+        """How many starts came to the same top."""
+        return int((self.tops > self.tops[0] - SAME_MODE).sum())
+
+
+def prior_draws(likelihood: HaloLikelihood, count: int, seed: int | np.random.Generator) -> Array:
+    """(count, size) sampling coordinates from the prior."""
+    rng, model = generator(seed), likelihood.model
+    u = rng.random((count, model.size))
+    normal = rng.normal(size=u.shape)
+    logits = np.log(u) - np.log1p(-u)
+    return np.where(model.gaussian, normal, logits)
+
+
+def best_fit(
+    likelihood: HaloLikelihood,
+    *,
+    starts: int = STARTS,
+    seed: int | np.random.Generator = 0,
+    guesses: Array | None = None,
+) -> BestFit:
+    """The largest likelihood by L-BFGS from draws of the prior.
+
+    Parameters
+    ----------
+    likelihood : what to maximize.
+    starts : draws of the prior to start from; they know nothing of the answer.
+    seed : of the draws.
+    guesses : (k, size) more starts, such as a simpler model's answer.
+
+    Raises
+    ------
+    FitError
+        When no start gave a finite likelihood.
+    """
+    from scipy.optimize import minimize
+
+    points = prior_draws(likelihood, starts, seed)
+    points = np.clip(points, -3.0, 3.0)  # the corners of the prior are flat: a climb that starts there stays there
+    if guesses is not None:
+        points = np.concatenate([np.atleast_2d(guesses), points])
+    found: list[tuple[float, Array]] = []
+
+    def downhill(y: Array) -> tuple[float, Array]:
+        value, slope = likelihood.value_and_gradient(y)
+        return (-value, -slope) if math.isfinite(value) else (1e30, np.zeros_like(y))
+
+    bounds = [(-8.0, 8.0) if normal else (-EDGE, EDGE) for normal in likelihood.model.gaussian]
+    for point in points:
+        answer = minimize(
+            downhill, point, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 300, "ftol": 1e-10}
+        )
+        if answer.fun < 1e29:
+            found.append((-float(answer.fun), np.asarray(answer.x)))
+    if not found:
+        raise FitError("no start gave a finite likelihood: look at the stars' places and at the volume")
+    found.sort(key=lambda entry: -entry[0])
+    value, y = found[0]
+    model = likelihood.model
+    parameters = dict(zip(model.names, model.physical(y).tolist(), strict=True))
+    tops = np.array([entry[0] for entry in found])
+    return BestFit(y, parameters, value, len(likelihood.stars), len(model.names), tops)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Draws of a posterior.
+
+    Parameters
+    ----------
+    names : parameters.
+    draws : (chains, n, k) of them.
+    y : (chains, n, size) sampling coordinates.
+    log_likelihood : (chains, n).
+    divergences : NUTS steps that went astray after the warm-up.
+    evaluations : of the gradient in all, warm-up included; 0 where not counted.
+    method : how it was drawn.
+    """
+
+    names: tuple[str, ...]
+    draws: Array
+    y: Array
+    log_likelihood: Array
+    divergences: int = 0
+    evaluations: int = 0
+    method: str = "NUTS"
+
+    @property
+    def flat(self) -> Array:
+        """(chains x n, k)."""
+        return self.draws.reshape(-1, self.draws.shape[-1])
+
+    def of(self, name: str) -> Array:
+        """All draws of one parameter."""
+        return self.flat[:, self.names.index(name)]
+
+    def interval(self, name: str, share: float = 0.683) -> tuple[float, float, float]:
+        """Median, low and high of the central interval; angles about their circular mean."""
+        values = self.of(name)
+        edges = [0.5, 0.5 - 0.5 * share, 0.5 + 0.5 * share]
+        period = {"theta": 2.0 * np.pi, "angle": np.pi}.get(name)
+        if period is not None:
+            middle = circular_mean(values, period)
+            values = middle + (values - middle + 0.5 * period) % period - 0.5 * period
+        found = np.quantile(values, edges)
+        return float(found[0]), float(found[1]), float(found[2])
+
+    @property
+    def effective_size(self) -> Array:
+        """(size,) effective number of draws of each sampling coordinate."""
+        return np.array([effective_sample_size(self.y[..., k]) for k in range(self.y.shape[-1])])
+
+    @property
+    def r_hat(self) -> Array:
+        """(size,) split R-hat of each sampling coordinate."""
+        return np.array([split_r_hat(self.y[..., k]) for k in range(self.y.shape[-1])])
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the draws, in words; empty where nothing is."""
+        found = []
+        worst, fewest = float(np.max(self.r_hat)), float(np.min(self.effective_size))
+        if not worst < LARGEST_RHAT:
+            found.append(f"the chains do not agree (R-hat {worst:.3f}): there may be several modes; draw more")
+        if not fewest > FEWEST:
+            found.append(f"only {fewest:.0f} effective draws of one coordinate")
+        if self.divergences > 0.01 * self.flat.shape[0]:
+            found.append(f"{self.divergences} of {self.flat.shape[0]} steps diverged")
+        return found
+
+
+def circular_mean(values: Array, period: float) -> float:
+    """Mean of angles of a period."""
+    return float(np.angle(np.mean(np.exp(2j * np.pi * values / period))) * period / (2.0 * np.pi))
+
+
+def sample_posterior(
+    likelihood: HaloLikelihood,
+    *,
+    start: BestFit | None = None,
+    chains: int = CHAINS,
+    draws: int = DRAWS,
+    tune: int = TUNE,
+    seed: int = 0,
+    workers: int = 1,
+    starts: int = STARTS,
+    **options: Any,
+) -> Posterior:
+    """Draws of the posterior by NUTS.
+
+    Parameters
+    ----------
+    likelihood : value and gradient.
+    start : the best fit; made from blind starts if not given. Each chain begins at another point of the prior's draws,
+        pulled half-way to it, so that chains begin apart from each other and yet not where the likelihood is flat.
+    chains, draws, tune : numbers of chains, and of draws after and during the warm-up of each.
+    seed : of the draws; the result does not depend on the workers.
+    workers : chains at a time.
+    options : handed to nutpie.
+
+    Raises
+    ------
+    FitError
+        When nutpie cannot draw.
+    """
+    nutpie, pyfunc = _nutpie()
+    top = start if start is not None else best_fit(likelihood, starts=starts, seed=seed)
+    size = likelihood.size
+    begins = top.y + 0.5 * np.clip(prior_draws(likelihood, max(chains, 1), seed + 1) - top.y, -2.0, 2.0)
+    order = iter(range(10**9))
+    counter = [0]
+
+    def make_logp() -> Callable[..., tuple[float, Array]]:
+        def logp(y: Array, **_: Any) -> tuple[float, Array]:
+            counter[0] += 1
+            return likelihood.log_posterior(y)
+
+        return logp
+
+    def make_expand(*_: Any) -> Callable[..., dict[str, Array]]:
+        return lambda y, **_: {"y": np.array(y)}
+
+    def initial(seed: int) -> Array:
+        return np.array(begins[next(order) % len(begins)])
+
+    model = pyfunc.from_pyfunc(
+        size, make_logp, make_expand, [np.dtype(np.float64)], [(size,)], ["y"], make_initial_point_fn=initial
+    )
+    try:
+        trace = nutpie.sample(
+            model, draws=draws, tune=tune, chains=chains, cores=min(workers, chains), seed=seed, progress_bar=False,
+            save_warmup=False, **({"low_rank_modified_mass_matrix": True} | options),
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise FitError(f"NUTS could not draw from this posterior: {error}") from error
+    y = np.asarray(trace.posterior["y"].values, dtype=np.float64)
+    diverged = int(np.asarray(trace.sample_stats["diverging"].values).sum())
+    log_likelihood = np.array([[likelihood.of_parameters(p) for p in chain] for chain in likelihood.model.physical(y)])
+    return Posterior(
+        likelihood.model.names, likelihood.model.physical(y), y, log_likelihood, diverged, counter[0], "NUTS"
+    )
+
+
+def _nutpie() -> tuple[Any, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # arviz announces a coming release on import
+        import nutpie
+        import nutpie.compiled_pyfunc as pyfunc
+    return nutpie, pyfunc
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Nested sampling's answer.
+
+    Parameters
+    ----------
+    log_evidence, error : natural logarithm of the evidence, and its error.
+    names, draws : (n, k) equally weighted draws.
+    """
+
+    log_evidence: float
+    error: float
+    names: tuple[str, ...]
+    draws: Array
+
+
+def evidence(likelihood: HaloLikelihood, *, live: int = 250, seed: int = 0, dlogz: float = 0.1) -> Evidence:
+    """Evidence and modes by dynesty, over the same priors.
+
+    Parameters
+    ----------
+    live : live points.
+    dlogz : where to stop, in the logarithm of the evidence.
+    """
+    import dynesty
+    from scipy.special import ndtri
+
+    model, normal = likelihood.model, likelihood.model.gaussian
+
+    def to_y(u: Array) -> Array:
+        inside = np.clip(u, 1e-12, 1.0 - 1e-12)
+        return np.where(normal, ndtri(inside), np.log(inside) - np.log1p(-inside))
+
+    sampler = dynesty.NestedSampler(
+        lambda y: max(likelihood.value_and_gradient(y)[0], -1e300), to_y, model.size, nlive=live,
+        sample="rwalk", rstate=np.random.default_rng(seed),
+    )  # fmt: skip
+    sampler.run_nested(dlogz=dlogz, print_progress=False)
+    found = sampler.results
+    y = found.samples_equal(rstate=np.random.default_rng(seed))
+    return Evidence(float(found.logz[-1]), float(found.logzerr[-1]), model.names, model.physical(y))
+
+
+def sample_emcee(
+    log_posterior: Callable[[Array], float],
+    likelihood: HaloLikelihood,
+    start: BestFit,
+    *,
+    walkers: int = 100,
+    steps: int = 500,
+    discard: int = 200,
+    seed: int = 0,
+) -> Posterior:
+    """Draws by emcee from a small ball about the best fit, as arXiv:2306.03084 draws them.
+
+    Parameters
+    ----------
+    log_posterior : of sampling coordinates (size,); any implementation of it.
+    walkers, steps, discard : their numbers; the paper takes 100 walkers, and discards 1000 steps.
+    """
+    import emcee
+
+    size = likelihood.size
+    rng = np.random.default_rng(seed)
+    sampler = emcee.EnsembleSampler(walkers, size, log_posterior)
+    sampler.random_state = np.random.RandomState(seed).get_state()
+    sampler.run_mcmc(start.y + 1e-3 * rng.normal(size=(walkers, size)), steps, progress=False)
+    y = np.moveaxis(sampler.get_chain(discard=discard), 0, 1)
+    values = np.moveaxis(sampler.get_log_prob(discard=discard), 0, 1)
+    return Posterior(likelihood.model.names, likelihood.model.physical(y), y, values, 0, walkers * (steps + 1), "emcee")
+
+
+# ----------------------------------------------------------------------------------------------------- diagnostics
+
+
+def effective_sample_size(values: Array) -> float:
+    """Effective number of draws of (chains, n) by Geyer's initial monotone sequence (arXiv:1903.08008, section 3)."""
+    chains, n = values.shape
+    centered = values - values.mean(axis=1, keepdims=True)
+    padded = np.fft.rfft(centered, 2 * n, axis=1)
+    covariance = np.fft.irfft(padded * np.conj(padded), 2 * n, axis=1)[:, :n].real / n
+    within = float(np.mean(covariance[:, 0]) * n / (n - 1))
+    between = float(np.var(values.mean(axis=1), ddof=1)) if chains > 1 else 0.0
+    total = within * (n - 1) / n + between
+    if not total > 0:
+        return float("nan")
+    rho = 1.0 - (within - covariance.mean(axis=0) * n / (n - 1)) / total
+    rho[0] = 1.0
+    pairs = rho[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
+    last = int(np.argmax(pairs <= 0)) if (pairs <= 0).any() else len(pairs)
+    kept = np.minimum.accumulate(pairs[:last])
+    return float(chains * n / max(-1.0 + 2.0 * kept.sum(), 1.0 / np.log10(max(chains * n, 10))))
+
+
+def split_r_hat(values: Array) -> float:
+    """R-hat of (chains, n), each chain cut in two."""
+    n = values.shape[1] // 2
+    halves = np.concatenate([values[:, :n], values[:, n : 2 * n]])
+    within = float(np.mean(np.var(halves, axis=1, ddof=1)))
+    between = float(np.var(halves.mean(axis=1), ddof=1))
+    return math.sqrt((n - 1) / n + between / within) if within > 0 else float("nan")
