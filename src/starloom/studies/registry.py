@@ -16,6 +16,7 @@ STUDIES = {
     "age-metallicity": "starloom.studies.age_metallicity",
     "alpha-sequences": "starloom.studies.alpha_sequences",
     "gd1-stream": "starloom.studies.gd1_stream",
+    "metal-poor-disk": "starloom.studies.metal_poor_disk",
     "pal5-stream": "starloom.studies.pal5_stream",
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",
