@@ -21,7 +21,8 @@ from starloom.errors import CatalogError, ConfigError
 from starloom.seeds import generator
 
 Floats = NDArray[np.float64]
-MEANS, SPREADS, SHARES = 241, 61, 13
+MEANS, SPREADS, SHARES = 161, 61, 13
+MEMBERS = 128  # whose likelihoods are in memory together
 LEAST_DRAWS = 20
 
 
@@ -141,23 +142,25 @@ def population_of_densities(
     if len(p) == 0:
         raise CatalogError("no member of the population has a posterior; look at their reasons")
     likelihood = p / base
-
-    def terms(mean: Floats, spreads: Floats) -> tuple[Floats, Floats]:
-        mass = _normal_mass(at, mean, spreads)
-        return likelihood @ mass.reshape(-1, len(width)).T, mass
-
-    means, spreads, shares = _grid(at, spread, outliers)
-    value, mass = terms(means, spreads)
-    value = value.reshape(len(p), len(means), len(spreads))
     even = likelihood @ (width / width.sum())
-    kept = np.ones((len(means), len(spreads), len(shares)))
-    if selection is not None:
-        chance = np.asarray(selection, dtype=float)
-        if chance.shape != width.shape or not (chance >= 0).all() or not chance.sum() > 0:
-            raise ConfigError("selection needs a chance, not negative, for every bin")
-        inside, outside = mass @ chance, float(width @ chance / width.sum())
-        kept = (1.0 - shares) * inside[:, :, None] + shares * outside
-    return _posterior(value, even, kept, means, spreads, shares, (float(at[0]), float(at[-1])), float("inf"))
+    chance = None if selection is None else np.asarray(selection, dtype=float)
+    if chance is not None and (chance.shape != width.shape or not (chance >= 0).all() or not chance.sum() > 0):
+        raise ConfigError("selection needs a chance, not negative, for every bin")
+
+    def fit(means: Floats, spreads: Floats, shares: Floats) -> Population:
+        mass = _normal_mass(at, means, spreads)
+        flat = mass.reshape(-1, len(width)).T
+        log = np.zeros((len(means), len(spreads), len(shares)))
+        for start in range(0, len(p), MEMBERS):
+            part = slice(start, start + MEMBERS)
+            value = (likelihood[part] @ flat).reshape(-1, len(means), len(spreads))
+            log += _log_likelihood(value, even[part], shares)
+        if chance is not None:
+            outside = float(width @ chance / width.sum())
+            log -= len(p) * np.log((1.0 - shares) * (mass @ chance)[:, :, None] + shares * outside)
+        return _posterior(log, means, spreads, shares, len(p), (float(at[0]), float(at[-1])), float("inf"))
+
+    return fit(*_nearer(fit(*_grid(at, spread, outliers))))
 
 
 def population_of_draws(
@@ -206,9 +209,8 @@ def population_of_draws(
         for row in range(len(x)):
             z = (x[row][None, :] - means[:, None]) / width
             value[row, :, k] = np.exp(-0.5 * z * z) @ weight[row] / (np.sqrt(2.0 * np.pi) * width * norm[:, k])
-    even = weight.sum(axis=1) / (bounds[1] - bounds[0])
-    kept = np.ones((len(means), len(spreads), len(shares)))
-    found = _posterior(value, even, kept, means, spreads, shares, bounds, 0.0)
+    log = _log_likelihood(value, weight.sum(axis=1) / (bounds[1] - bounds[0]), shares)
+    found = _posterior(log, means, spreads, shares, len(x), bounds, 0.0)
     at, narrow, _ = np.unravel_index(int(found.probability.argmax()), found.probability.shape)
     used = np.exp(-0.5 * ((x - means[at]) / spreads[narrow]) ** 2) * weight
     effective = used.sum(axis=1) ** 2 / np.maximum((used**2).sum(axis=1), 1e-300)
@@ -236,25 +238,38 @@ def _normal_mass(edges: Floats, mean: Floats, spread: Floats, normalize: bool = 
     return np.asarray(mass / np.maximum(mass.sum(axis=-1, keepdims=True), 1e-300) if normalize else mass)
 
 
-def _posterior(
-    value: Floats,
-    even: Floats,
-    kept: Floats,
-    means: Floats,
-    spreads: Floats,
-    shares: Floats,
-    bounds: tuple[float, float],
-    effective: float,
-) -> Population:
-    log = np.empty((len(means), len(spreads), len(shares)))
+def _log_likelihood(value: Floats, even: Floats, shares: Floats) -> Floats:
+    """Log likelihood (m, s, o) of members whose likelihoods under the normal are (n, m, s), under outliers (n,)."""
+    log = np.empty((*value.shape[1:], len(shares)))
     for k, share in enumerate(shares):
         with np.errstate(divide="ignore"):
             log[:, :, k] = np.log((1.0 - share) * value + share * even[:, None, None]).sum(axis=0)
-    log -= len(value) * np.log(kept)
+    return log
+
+
+def _nearer(found: Population) -> tuple[Floats, Floats, Floats]:
+    """Nodes over the part of a first grid that holds the posterior: the same number, closer together."""
+
+    def part(nodes: Floats, p: Floats) -> Floats:
+        inside = np.flatnonzero(p > p.max() * 1e-8)
+        return np.linspace(nodes[max(inside[0] - 1, 0)], nodes[min(inside[-1] + 1, len(nodes) - 1)], len(nodes))
+
+    return part(found.mean, found.mean_probability), part(found.spread, found.spread_probability), found.outliers
+
+
+def _posterior(
+    log: Floats,
+    means: Floats,
+    spreads: Floats,
+    shares: Floats,
+    members: int,
+    bounds: tuple[float, float],
+    effective: float,
+) -> Population:
     if not np.isfinite(log.max()):
         raise CatalogError("no population inside the range fits all members; allow for outliers")
     probability = np.exp(log - log.max())
-    return Population(means, spreads, shares, probability / probability.sum(), len(value), bounds, effective)
+    return Population(means, spreads, shares, probability / probability.sum(), members, bounds, effective)
 
 
 def _quantiles(nodes: Floats, probability: Floats, shares: ArrayLike) -> Floats:

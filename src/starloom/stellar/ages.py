@@ -205,6 +205,7 @@ class StarAges:
         QTable
             The canonical columns, then median and 16 % and 84 % points (``_low``, ``_high``) of age, initial_mass,
             star_mass, eep, initial_fe_h, distance, a_v, model_teff and model_logg (those of the models, after the fit),
+            ``distance_error`` (half of the interval, for orbits),
             ``age_at_edge`` (the posterior leans on an end of the age range: the interval is a limit),
             ``age_information`` (nats gained over the flat prior), ``chi2``, ``measured`` and ``reason``. Distances and
             extinctions which the table had are kept as ``given_distance``, ``given_a_v``.
@@ -231,6 +232,9 @@ class StarAges:
                 points[usable] = np.quantile(found.draws[name][usable], (0.16, 0.5, 0.84), axis=1).T
             for column, values in zip((name, f"{name}_low", f"{name}_high"), points[:, [1, 0, 2]].T, strict=True):
                 result[column] = values * u.Unit(unit) if unit else values
+        # half of the interval, so that `starloom orbits` takes the distance with an error
+        far = [plain(result, f"distance_{end}") for end in ("low", "high")]
+        result["distance_error"] = 0.5 * (far[1] - far[0]) * u.kpc
         result["age_at_edge"] = _at_edge(found)
         result["age_information"] = _information(found)
         result["chi2"], result["measured"] = found.chi2, found.measured

@@ -204,6 +204,8 @@ def turn_off_ages(results: Results, config: Config, models: Models, motions: QTa
         results.warn("fewer than three turn-off stars (3.8 < log g < 4.3) are in the sample: no population age")
         return {}
     stars = motions[chosen]
+    if "parallax" in stars.colnames and np.isfinite(plain(stars, "parallax")).any() and "distance" in stars.colnames:
+        stars.remove_column("distance")  # a survey's distance rests on the parallax and on isochrones: not twice
     # made stars have the errors they are said to have; real ones are not known better than the models
     model = star_ages(config, models, **({"floors": Floors(0.0, 0.0, 0.0, 0.0)} if made else {}))
     table = model.predict(stars)
