@@ -190,7 +190,15 @@ class StarAges:
         stacked = [model.log_teff[..., None], model.logg[..., None], model.magnitudes, colors]
         return cell_bounds(np.ascontiguousarray(np.concatenate(stacked, axis=-1)))
 
-    def predict(self, table: QTable, *, survey: str | None = None, label: str = "the table", first: int = 0) -> QTable:
+    def predict(
+        self,
+        table: QTable,
+        *,
+        survey: str | None = None,
+        label: str = "the table",
+        first: int = 0,
+        posteriors: AgePosteriors | None = None,
+    ) -> QTable:
         """The rows of a table with ages and what comes with them.
 
         Parameters
@@ -199,6 +207,7 @@ class StarAges:
         survey : whose names and units hold; by default the one that fits best.
         label : what to call the table in messages.
         first : number of the first row in a longer table, so that draws do not depend on how it was cut.
+        posteriors : of these rows, if they are there already.
 
         Returns
         -------
@@ -218,7 +227,9 @@ class StarAges:
         from astropy import units as u
 
         stars = SCHEMA.apply(table, survey, label=label)
-        found = self._posteriors(stars, first)
+        found = self._posteriors(stars, first) if posteriors is None else posteriors
+        if len(found.reasons) != len(stars):
+            raise ConfigError(f"there are posteriors of {len(found.reasons)} stars for a table of {len(stars)} rows")
         result = stars.copy()
         for name in ("distance", "distance_error", "a_v", "a_v_error"):
             if name in result.colnames:

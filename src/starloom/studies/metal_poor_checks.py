@@ -128,6 +128,46 @@ def age_places(models: Models, bands: tuple[str, ...], count: int, seed: int, wo
     return np.where(found.usable, found.age_pit(stars["true_age"].value), np.nan)
 
 
+def population_of_one(models: Models, seed: int, workers: int | None = None, count: int = 50) -> dict[str, float]:
+    """A made population of turn-off stars of exactly 12 Gyr: its mean age and the limit on its spread."""
+    from starloom.inference.population import population_of_densities
+    from starloom.stellar.age_mock import MadeStars
+    from starloom.stellar.ages import Floors, StarAges
+    from starloom.studies.metal_poor_disk import GAIA, MADE_AGE
+
+    floor = max(-3.0, models.grid.fe_h_range[0] + 0.4)
+    makes = MadeStars(models.grid, models.corrections, GAIA, lambda r: MADE_AGE, lambda r: r.uniform(floor, -1.5))
+    stars = makes.sample(count, seed)
+    model = StarAges(models.lattice, floors=Floors(0.0, 0.0, 0.0, 0.0), seed=seed, workers=workers)
+    found = model.posteriors(stars)
+    population = population_of_densities(found.age_edges, found.age_probability)
+    low, middle, high = population.mean_quantiles()
+    return {"mean": middle, "low": low, "high": high, "limit": population.spread_limit()}
+
+
+def populations(results: Results, config: Config, models: Models) -> None:
+    """Mean age and limit on the spread over made populations of 50 stars without spread."""
+    rows = [
+        population_of_one(models, 2000 * config.seed + number, config.workers) for number in range(config.populations)
+    ]
+    off = np.array([row["mean"] - 12.0 for row in rows])
+    limits = np.array([row["limit"] for row in rows])
+    enough = len(rows) >= 5
+    results.number(
+        "typical error of a population's mean age", float(np.sqrt(np.mean(off**2))), "Gyr",
+        bar=Bar("<=", 0.3) if enough else None,
+        meaning=f"50 turn-off stars of 12 Gyr, log g to 0.05, parallax to 10 %; rms over {len(rows)} populations",
+    )  # fmt: skip
+    results.number(
+        "bias of a population's mean age", float(off.mean()), "Gyr", meaning="mean over the same populations"
+    )
+    results.number(
+        "typical 95 % limit on a spread of zero", float(np.median(limits)), "Gyr",
+        low=float(limits.min()), high=float(limits.max()), bar=Bar("<=", 0.8) if enough else None,
+        meaning=f"median over the populations (and their range); below 0.8 Gyr in {np.mean(limits < 0.8):.0%}",
+    )  # fmt: skip
+
+
 # ------------------------------------------------------------------------------------------------------ real stars
 
 
@@ -182,7 +222,8 @@ def against_minesweeper(results: Results, config: Config, models: Models, table:
 
     stars = minesweeper_stars(table)[: config.real_stars]
     model = star_ages(config, models)
-    ours, found = model.predict(stars), model.posteriors(stars)
+    found = model.posteriors(stars)
+    ours = model.predict(stars, posteriors=found)
     results.table(
         "hectochelle_ages", ours, "one row a turn-off or metal-poor star: our age and distance, MINESweeper's"
     )

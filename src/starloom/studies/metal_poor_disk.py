@@ -44,6 +44,7 @@ class Config(StudyConfig):
     stars: int = pydantic.Field(640, ge=200, description="made stars, of which those at 1 to 3 kpc are the sample")
     turn_off: int = pydantic.Field(50, ge=5, description="made stars with photometry around the turn-off")
     mocks: int = pydantic.Field(60, ge=4, description="made samples on which the intervals are checked")
+    populations: int = pydantic.Field(10, ge=1, description="made populations of 50 turn-off stars of one age")
     calibration: int = pydantic.Field(200, ge=20, description="made stars on which single ages are checked")
     orbit_draws: int = pydantic.Field(20, ge=0, description="draws of each star for eccentricity and z_max")
     real_stars: int = pydantic.Field(1000, ge=20, description="most real turn-off stars whose ages are computed")
@@ -106,6 +107,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     ages = turn_off_ages(results, config, models, motions)
     checks.fraction_intervals(results, config)
     checks.single_ages(results, config, models)
+    checks.populations(results, config, models)
     comparison = checks.against_minesweeper(results, config, models, inputs["hectochelle"].table)
     rotation = checks.line_of_sight(results, config, inputs)
     results.figures = pages.figures(motions, ages, comparison, rotation)
@@ -208,8 +210,8 @@ def turn_off_ages(results: Results, config: Config, models: Models, motions: QTa
         stars.remove_column("distance")  # a survey's distance rests on the parallax and on isochrones: not twice
     # made stars have the errors they are said to have; real ones are not known better than the models
     model = star_ages(config, models, **({"floors": Floors(0.0, 0.0, 0.0, 0.0)} if made else {}))
-    table = model.predict(stars)
     found = model.posteriors(stars)
+    table = model.predict(stars, posteriors=found)
     results.table("turn_off_ages", table, "one row a turn-off star of the sample: age, mass, distance, and why not")
     population = population_of_densities(found.age_edges, found.age_probability, outliers=0.0 if made else 0.3)
     low, middle, high = population.mean_quantiles()
@@ -225,7 +227,6 @@ def turn_off_ages(results: Results, config: Config, models: Models, motions: QTa
     results.number(
         "intrinsic spread of age, 95 % limit", population.spread_limit(), "Gyr",
         meaning="of the turn-off stars; the made ones have none" if made else "of the turn-off stars",
-        bar=Bar("<=", 0.8) if made else None,
     )  # fmt: skip
     sensitivity(results, found, population, "")
     if made:
@@ -364,9 +365,9 @@ STUDY = Study(
     ),
     config=Config,
     presets={
-        "tour": {"mocks": 8, "calibration": 40, "orbit_draws": 0, "real_stars": 60},
+        "tour": {"mocks": 8, "calibration": 40, "populations": 1, "orbit_draws": 0, "real_stars": 40},
         "quick": {"mocks": 100, "calibration": 300, "orbit_draws": 20},
-        "full": {"mocks": 500, "calibration": 1000, "orbit_draws": 100},
+        "full": {"mocks": 500, "calibration": 1000, "populations": 40, "orbit_draws": 100},
     },
     inputs=(
         InputSpec("stars", "", "", "a table of metal-poor stars such as H3's", primary=True, optional=True),
