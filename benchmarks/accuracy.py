@@ -40,6 +40,7 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_ages
     import accuracy_disk
     import accuracy_origins
     import accuracy_som
@@ -53,6 +54,7 @@ def systems() -> list[System]:
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_stars.SYSTEM,
+        accuracy_ages.SYSTEM,
     ]
 
 

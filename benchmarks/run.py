@@ -33,6 +33,7 @@ the same result.
 def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
+    import speed_ages
     import speed_dependence
     import speed_dynamics
     import speed_scoring
@@ -53,6 +54,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "spectra and selection": speed_spectra.section,
         "dynamics": speed_dynamics.section,
         "dependence": speed_dependence.section,
+        "ages of stars": speed_ages.section,
     }
 
 

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.network
 SMALL = ("mocks=4", "calibration=20", "turn_off=12", "stars=300", "real_stars=20")
 
 
-def run(out, data, *overrides):
-    config = configure(metal_poor_disk.STUDY, preset="tour", seed=2, overrides=(*SMALL, *overrides))
-    folder = execute(metal_poor_disk.STUDY, config, data=data, out=out, publish=build)
+def run(out, data, publish=None):
+    config = configure(metal_poor_disk.STUDY, preset="tour", seed=2, overrides=SMALL)
+    folder = execute(metal_poor_disk.STUDY, config, data=data, out=out, publish=publish)
     record = json.loads((folder / "results.json").read_text())
     return folder, record, {entry["name"]: entry for entry in record["numbers"]}
 
@@ -43,7 +43,7 @@ def need(name):
 
 
 def test_on_the_mock(tmp_path):
-    folder, record, numbers = run(tmp_path / "out", "mock")
+    folder, record, numbers = run(tmp_path / "out", "mock", build)
     assert record["title"].startswith("[simulated input]")
     fraction, true = numbers["prograde fraction"], numbers["true prograde fraction"]["value"]
     assert fraction["low"] - 0.05 < true < fraction["high"] + 0.05

@@ -103,7 +103,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
         )
     _record_models(results, config)
     motions = kinematics(results, config, stars)
-    models = Models.open(config, (-4.0, 0.5))
+    models = Models.open(config, _iron_range(stars, inputs["hectochelle"].table))
     ages = turn_off_ages(results, config, models, motions)
     checks.fraction_intervals(results, config)
     checks.single_ages(results, config, models)
@@ -112,6 +112,15 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     rotation = checks.line_of_sight(results, config, inputs)
     results.figures = pages.figures(motions, ages, comparison, rotation)
     return results
+
+
+def _iron_range(stars: QTable, others: QTable) -> tuple[float, float]:
+    """The range of [Fe/H] that the models have to cover, with room for errors and for [alpha/Fe]."""
+    from starloom.catalog.schema import plain
+
+    iron = np.concatenate([plain(stars, "fe_h"), plain(others, "init_FeH")])
+    iron = iron[np.isfinite(iron)]
+    return min(float(iron.min()) - 0.5, -3.5), max(float(iron.max()) + 0.8, -0.5)
 
 
 def kinematics(results: Results, config: Config, stars: QTable) -> QTable:

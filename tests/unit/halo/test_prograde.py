@@ -47,7 +47,7 @@ def test_bins_have_edges_and_empty_ones_are_nan():
 def test_a_trend_is_found_with_the_errors_it_says():
     rng = np.random.default_rng(2)
     pulls = []
-    for _ in range(60):
+    for _ in range(24):
         iron, alpha = rng.uniform(-3.0, -2.0, 482), rng.normal(0.35, 0.1, 482)
         logit = 1.0 - 1.33 * (iron + 2.5) + 2.0 * (alpha - 0.35)
         p = np.where(rng.random(482) < 1.0 / (1.0 + np.exp(-logit)), 0.97, 0.03)
@@ -56,9 +56,9 @@ def test_a_trend_is_found_with_the_errors_it_says():
         for name, true in (("fe_h", -1.33), ("alpha_m", 2.0)):
             middle, low, high = trend.slope(name)
             pulls.append((middle - true) / (0.5 * (high - low)))
-    # 120 pulls: mean within 0.3 (three standard errors), spread within 20 %
-    assert abs(np.mean(pulls)) < 0.3
-    assert 0.8 < np.std(pulls) < 1.2
+    # 48 pulls: mean and spread within three standard errors
+    assert abs(np.mean(pulls)) < 0.43
+    assert 0.7 < np.std(pulls) < 1.3
     assert trend.effective > 1000
 
 
