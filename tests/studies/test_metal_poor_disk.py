@@ -52,9 +52,9 @@ def test_on_the_mock(tmp_path):
     assert {path.stem for path in (folder / "figures").glob("*.png")} == {
         "prograde", "orbits", "population_age", "minesweeper", "line_of_sight",
     }  # fmt: skip
-    assert {"p_prograde", "eccentricity", "selected", "reason"} < set(
-        read_table(folder / "tables/stars.parquet").colnames
-    )
+    table = read_table(folder / "tables" / "stars.parquet")
+    assert np.sum(table["selected"]) == numbers["stars in the sample"]["value"]
+    assert {"p_prograde", "eccentricity", "selected", "reason"} < set(table.colnames)
 
 
 def test_on_the_real_stars(tmp_path):

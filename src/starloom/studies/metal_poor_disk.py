@@ -205,11 +205,8 @@ def turn_off_ages(results: Results, config: Config, models: Models, motions: QTa
     from starloom.inference.population import population_of_densities
     from starloom.stellar.ages import Floors, turn_off
 
-    chosen = np.asarray(motions["selected"])
-    if "logg" in motions.colnames:
-        chosen &= turn_off(plain(motions, "logg"))
-    else:
-        chosen[:] = False
+    logg = plain(motions, "logg") if "logg" in motions.colnames else np.full(len(motions), np.nan)
+    chosen = np.asarray(motions["selected"]) & turn_off(logg)
     made = "true_age" in motions.colnames
     if chosen.sum() < 3:
         results.warn("fewer than three turn-off stars (3.8 < log g < 4.3) are in the sample: no population age")
