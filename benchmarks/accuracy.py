@@ -40,9 +40,10 @@ are for information.
 
 def systems() -> list[System]:
     """Every system that has long bars."""
+    import accuracy_ages
     import accuracy_disk
-    import accuracy_galaxies
     import accuracy_forest
+    import accuracy_galaxies
     import accuracy_halo
     import accuracy_origins
     import accuracy_seismic
@@ -61,6 +62,7 @@ def systems() -> list[System]:
         accuracy_galaxies.SYSTEM,
         accuracy_stars.SYSTEM,
         accuracy_seismic.SYSTEM,
+        accuracy_ages.SYSTEM,
     ]
 
 

@@ -33,10 +33,11 @@ the same result.
 def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     """What makes the section of each system and says whether all its results agree."""
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
+    import speed_ages
     import speed_dependence
     import speed_dynamics
-    import speed_galaxies
     import speed_forest
+    import speed_galaxies
     import speed_halo
     import speed_scoring
     import speed_sdss
@@ -61,6 +62,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "galaxy images": speed_galaxies.section,
         "seismic ages": speed_seismic_ages.section,
         "halo": speed_halo.section,
+        "ages of stars": speed_ages.section,
     }
 
 

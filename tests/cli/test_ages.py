@@ -1,93 +1,58 @@
-"""``starloom train ages`` and ``starloom predict ages`` as a user types them."""
-
 from __future__ import annotations
 
-import sys
-
-import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
 
 from starloom.catalog.tables import read_table, write_table
-from starloom.cli.app import main
-from starloom.datasets.access import locate
-from starloom.errors import DatasetError
+from starloom.cli import app as cli
+from starloom.errors import DatasetError, OutputError
 
 
 @pytest.fixture
-def starloom(monkeypatch, capsys):
+def call(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+
     def run(*words):
-        monkeypatch.setattr(sys, "argv", ["starloom", *map(str, words)])
+        monkeypatch.setattr("sys.argv", ["starloom", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            main()
-        out = capsys.readouterr()
-        return int(end.value.code or 0), out.out, out.err
+            cli.main()
+        shown = capsys.readouterr()
+        return end.value.code, shown.out, shown.err
 
     return run
 
 
-@pytest.fixture(scope="module")
-def table():
-    rng = np.random.default_rng(1)
-    mass = rng.uniform(0.9, 2.2, 400)
-    stars = QTable({"age": 10.0 * mass**-3.0 * u.Gyr, "mass": mass * u.Msun, "fe_h": rng.normal(0.0, 0.2, 400)})
-    stars["name"] = [f"star {k}" for k in range(400)]
-    return stars
+@pytest.fixture
+def models():
+    from starloom.datasets.access import locate
 
-
-def test_train_and_predict(tmp_path, table, starloom):
-    write_table(table, tmp_path / "known.fits")
-    status, out, err = starloom("train", "ages", tmp_path / "known.fits", "-o", tmp_path / "forest", "--trees", "20")
-    assert status == 0, err
-    assert "mass, fe_h, learned from 400 stars" in out
-    asked = table["mass", "fe_h", "name"][:50]
-    asked["fe_h"][3] = np.nan
-    for ending in ("fits", "parquet", "ecsv"):
-        write_table(asked, tmp_path / f"asked.{ending}")
-        status, out, err = starloom("predict", "ages", tmp_path / f"asked.{ending}", "-o", tmp_path / f"told.{ending}",
-                                    "--model", tmp_path / "forest")  # fmt: skip
-        assert status == 0, err
-        assert "50 stars, 49 without a remark" in out
-        told = read_table(tmp_path / f"told.{ending}")
-        assert list(told["name"]) == list(asked["name"])
-        assert told["reason"][3] == "without fe_h"
-        ratio = told["predicted_age"].to_value(u.Gyr) / table["age"][:50].to_value(u.Gyr)
-        assert np.median(np.abs(ratio - 1.0)) < 0.05
-
-
-def test_the_default_forest_learns_apokasc(tmp_path, starloom):
     try:
-        locate("apokasc2", "ages", download=False)
-    except DatasetError as error:
-        pytest.skip(f"APOKASC-2 is not on this machine: {error}")
-    asked = QTable({"teff": [4800.0, 4700.0] * u.K, "logg": [2.4, 2.9], "fe_h": [0.0, -0.5], "alpha_m": [0.0, 0.25],
-                    "color": [1.0, 1.1]})  # fmt: skip
-    write_table(asked, tmp_path / "asked.fits")
-    words = ("predict", "ages", tmp_path / "asked.fits", "-o", tmp_path / "told.fits", "--trees", "15")
-    status, out, err = starloom(*words)
+        locate("isochrone_grids", "mist")
+    except (DatasetError, OutputError) as error:
+        pytest.skip(f"isochrones cannot be had here: {error}")
+
+
+@pytest.mark.network
+@pytest.mark.usefixtures("models")
+def test_ages_of_a_table(call, tmp_path):
+    table = QTable({"fe_h": [-2.2, -2.2, -5.0], "teff": [6300.0, np.nan, 6000.0], "logg": [4.05, np.nan, 4.0]})
+    write_table(table, tmp_path / "stars.ecsv")
+    status, out, err = call("ages", "stars.ecsv", "-o", "ages.parquet", "--workers", "1")
     assert status == 0, err
-    assert "teff, logg, fe_h, alpha_m" in out
-    assert "APOKASC-2" in out
-    told = read_table(tmp_path / "told.fits")["predicted_age"].to_value(u.Gyr)
-    assert told[1] > told[0] + 1.0  # rich in alpha elements: old
-    status, _, err = starloom(*words, "-i", "nu_max")
-    assert status == 2
-    assert "nu_max" in err
-    status, _, err = starloom(*words, "-i", "color")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "APOKASC-2 has no color" in err
-    write_table(asked["color",], tmp_path / "colors.fits")
-    status, _, err = starloom("predict", "ages", tmp_path / "colors.fits", "-o", tmp_path / "out.fits")
-    assert status == 2
-    assert "none of the columns" in err
+    assert "ages.parquet: 3 rows, 2 of them with a reason" in out
+    found = read_table(tmp_path / "ages.parquet")
+    assert 8.0 < float(found["age"][0].value) < 18.0
+    assert found["reason"][1].startswith("neither Teff")
+    assert found["reason"][2].startswith("[Fe/H] below the grid")
 
 
-def test_what_cannot_be_learned_ends_with_one_line(tmp_path, table, starloom):
-    write_table(table[:20], tmp_path / "few.fits")
-    status, _, err = starloom("train", "ages", tmp_path / "few.fits", "-o", tmp_path / "forest")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "at least 50" in err
-    status, _, err = starloom("predict", "ages", tmp_path / "few.fits", "-o", tmp_path / "x.fits", "--model", tmp_path)
+def test_what_is_wrong_is_said_in_one_line(call, tmp_path):
+    status, _, err = call("ages", "none.fits", "-o", "out.fits")
     assert status == 2
-    assert "no forest of ages" in err
+    assert err.count("\n") == 1
+    assert "none.fits" in err
+    write_table(QTable({"fe_h": [-2.0], "teff": [6000.0]}), tmp_path / "stars.ecsv")
+    status, _, err = call("ages", "stars.ecsv", "-o", "out.fits", "--family", "none")
+    assert status == 2
+    assert "there are mist" in err

@@ -1,4 +1,4 @@
-"""``starloom predict ages`` and ``starloom train ages``: ages of a user's stars by a probabilistic forest."""
+"""Ages of stars for a user's table."""
 
 from __future__ import annotations
 
@@ -7,70 +7,42 @@ from typing import Annotated
 
 import typer
 
-TableArgument = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="FITS, Parquet, ECSV, VOTable or CSV, with any of the inputs.")
-]
-InputOption = Annotated[
-    list[str] | None,
-    typer.Option("--input", "-i", help="What to tell ages from; repeatable; by default all that the table has."),
-]
 
-
-def predict_ages(
-    table: TableArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The table to write.")],
-    inputs: InputOption = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a forest of your own; by default one is fitted to the giants of APOKASC-2."),
-    ] = None,
-    trees: Annotated[int, typer.Option(min=1, help="Trees of the default forest.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Every random choice follows from it.")] = 1,
+def ages(
+    table: Annotated[Path, typer.Argument(help="Stars with [Fe/H] and any of Teff, log g, magnitudes, parallax.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the table with ages goes.")],
+    family: Annotated[str, typer.Option(help="Isochrones: mist, parsec, dartmouth, basti.")] = "mist",
+    youngest: Annotated[float, typer.Option(help="Youngest age of the flat prior (Gyr).")] = 1.0,
+    oldest: Annotated[float, typer.Option(help="Oldest age of the flat prior (Gyr).")] = 19.0,
+    alpha: Annotated[str, typer.Option(help="salaris: [alpha/Fe] raises the metallicity of the models; ignore.")] = (
+        "salaris"
+    ),
+    zero_point: Annotated[float, typer.Option(help="Of the parallaxes (mas): it is subtracted.")] = 0.0,
+    most_a_v: Annotated[float, typer.Option(help="Largest A_V (mag) where the table has no a_v.")] = 0.3,
+    survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
+    seed: Annotated[int, typer.Option(help="Every random choice follows from it.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Threads; the result is the same.")] = None,
 ) -> None:
-    """Ages with 68 % intervals, from Teff, log g, abundances, seismology, whatever the table has.
+    """Give each star its age, mass, evolutionary state, distance and extinction, from isochrones.
 
-    - `starloom predict ages my_giants.fits -o ages.parquet`
-    - `starloom predict ages my_giants.fits -o ages.parquet -i nu_max -i delta_nu -i evolutionary_state`
-    - `starloom predict ages my_giants.fits -o ages.parquet --model my_forest`
+    Medians with 68 % intervals under a flat prior in age; rows that cannot be used keep their place and say why.
+
+    - `starloom ages my_table.fits -o ages.parquet`
     """
     from starloom import progress
-    from starloom.catalog.tables import format_of, read_table, write_table
-    from starloom.stars.ages import AgeForest, forest_for
+    from starloom.stellar.age_tables import ages_of_table
 
-    format_of(out)  # before the work, not after
-    stars = read_table(table)
     with progress.shown():
-        if model is not None:
-            forest = AgeForest.load(model)
-        else:
-            forest = forest_for(stars, inputs, n_trees=trees, seed=seed, label=str(table))
-        found = forest.predict(stars, label=str(table))
-    write_table(found, out)
-    good = int((found["reason"] == "").sum())
-    typer.echo(f"{len(found)} stars, {good} without a remark, from {', '.join(forest.inputs)}")
-    typer.echo(f"learned from {forest.trained_on}: {out}")
-
-
-def train_ages(
-    table: TableArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the forest.")],
-    inputs: InputOption = None,
-    trees: Annotated[int, typer.Option(min=1, help="Trees.")] = 200,
-    leaf: Annotated[int, typer.Option(min=1, help="Training stars in a leaf, at least.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Every random choice follows from it.")] = 1,
-) -> None:
-    """Fit a forest to your stars with ages: a column `age` in Gyr, `age_error` if there is one, and inputs.
-
-    - `starloom train ages my_stars_with_ages.fits -o my_forest`
-    """
-    from starloom import progress
-    from starloom.catalog.tables import read_table
-    from starloom.stars.age_tables import SCHEMA
-    from starloom.stars.ages import AgeForest, available
-
-    stars = SCHEMA.apply(read_table(table), label=str(table), unique=None)
-    chosen = tuple(inputs) if inputs else available(stars)
-    with progress.shown():
-        forest = AgeForest(chosen, n_trees=trees, min_samples_leaf=leaf, seed=seed).fit(stars, trained_on=str(table))
-    forest.save(out)
-    typer.echo(f"{out}: ages from {', '.join(forest.inputs)}, learned from {forest.stars} stars")
+        rows, remarks = ages_of_table(
+            table,
+            out,
+            family=family,
+            age=(youngest, oldest),
+            alpha=alpha,
+            parallax_zero_point=zero_point,
+            most_a_v=most_a_v,
+            survey=survey,
+            seed=seed,
+            workers=workers,
+        )
+    typer.echo(f"{out}: {rows} rows, {remarks} of them with a reason")

@@ -12,6 +12,7 @@ import typer
 
 from starloom import errors, progress
 from starloom.cli import dependence, galaxies, predict, sdss, som, streams, train
+from starloom.cli.ages import ages
 from starloom.cli.orbits import orbits
 from starloom.cli.tour import tour
 
@@ -196,12 +197,14 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
     from starloom.catalog.description import describe as describe_table
     from starloom.catalog.tables import read_table
     from starloom.dynamics.schema import SCHEMA as ORBITS
+    from starloom.stellar.age_schema import SCHEMA as AGES
     from starloom.studies import registry
 
-    models = {**registry.model_schemas(), "orbits": ORBITS}
+    models = {**registry.model_schemas(), "orbits": ORBITS, "ages": AGES}
     typer.echo(describe_table(read_table(table), models).text())
 
 
+app.command("ages")(ages)
 app.command("orbits")(orbits)
 app.command("tour")(tour)
 

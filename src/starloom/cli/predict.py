@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli.ages import predict_ages
+from starloom.cli.forest_ages import predict_ages
 
 app = typer.Typer(no_args_is_help=True, help="Apply a trained model to your table: the same rows and more come back.")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli.ages import train_ages
+from starloom.cli.forest_ages import train_ages
 
 app = typer.Typer(no_args_is_help=True, help="Train a model, resumable.")
 

@@ -272,6 +272,49 @@ class _Seen:
         return columns
 
 
+def phase_space_draws(
+    table: QTable,
+    frame: GalacticFrame,
+    count: int,
+    *,
+    parallax_zero_point: float = 0.0,
+    seed: int = 0,
+    survey: str | None = None,
+    label: str = "the table",
+) -> tuple[PhaseSpace, PhaseSpace, list[str]]:
+    """Where stars are and how they move, and draws of it from their errors with all correlations.
+
+    Parameters
+    ----------
+    table : with the columns of ``starloom.dynamics.schema.SCHEMA``.
+    frame : the Sun's place and motion.
+    count : draws of each star.
+    parallax_zero_point, survey, label : as for :class:`OrbitModel`.
+    seed : of the draws; they come in blocks with seeds of their own.
+
+    Returns
+    -------
+    tuple
+        Measured phase space, x and v (n, 3); draws, x and v (n, count, 3), all alike where a table has no errors; and
+        a reason for each star, empty where all went well.
+    """
+    stars = SCHEMA.apply(table, survey, label=label)
+    if "distance" not in stars.colnames and "parallax" not in stars.colnames:
+        raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; velocities need one of them")
+    if count < 1:
+        raise ConfigError(f"count must be at least 1, got {count}")
+    seen = _Seen.read(stars, parallax_zero_point)
+    x, v = np.empty((len(stars), count, 3)), np.empty((len(stars), count, 3))
+
+    def run(part: slice) -> None:
+        rng = np.random.default_rng([seed, part.start // BLOCK])
+        drawn = frame.to_galactocentric(*seen.drawn(part, count, rng))
+        x[part], v[part] = drawn.x.reshape(-1, count, 3), drawn.v.reshape(-1, count, 3)
+
+    in_blocks(run, len(stars), 1, block=BLOCK)
+    return frame.to_galactocentric(*seen.center()), PhaseSpace(x, v), seen.reasons
+
+
 def orbits_of_table(
     source: Any,
     out_path: str | Path,

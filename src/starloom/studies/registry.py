@@ -19,6 +19,7 @@ STUDIES = {
     "galaxy-scaling": "starloom.studies.galaxy_scaling",
     "gd1-stream": "starloom.studies.gd1_stream",
     "gse-mass": "starloom.studies.gse_mass",
+    "metal-poor-disk": "starloom.studies.metal_poor_disk",
     "pal5-stream": "starloom.studies.pal5_stream",
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",

@@ -89,7 +89,7 @@ def write_corrections(path, r_v=3.1):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made():
     """The made laws and the functions that write them."""
 
