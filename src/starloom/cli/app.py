@@ -13,6 +13,7 @@ import typer
 from starloom import errors, progress
 from starloom.cli import dependence, predict, sdss, som, streams, train
 from starloom.cli.orbits import orbits
+from starloom.cli.snail import snail
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -200,6 +201,7 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
 
 
 app.command("orbits")(orbits)
+app.command("snail")(snail)
 
 
 @data_app.command("list")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 STUDIES = {
     "age-metallicity": "starloom.studies.age_metallicity",
     "alpha-sequences": "starloom.studies.alpha_sequences",
+    "gaia-snail": "starloom.studies.gaia_snail",
     "gd1-stream": "starloom.studies.gd1_stream",
     "pal5-stream": "starloom.studies.pal5_stream",
     "redshift-som": "starloom.studies.redshift_som",
