@@ -172,7 +172,7 @@ def measure_counts(
     powers = filters.powers(cells[None])[0]
     age, power = (float(part[0]) for part in peak(ages, powers[None]))
     trials = 1.0 + 3.0 * (search[1] - search[0]) / resolution  # oversampled: about three per resolution
-    false_alarm = -math.expm1(trials * math.log1p(-math.exp(-min(power, 700.0)))) if power > 0 else 1.0
+    false_alarm = _chance(power, trials)
     slope = filters.slope(cells[None], age)[0]
     drawn_ages, drawn_slopes = np.full(bootstraps, age), np.full(bootstraps, slope)
     for start in range(0, bootstraps, 64):
@@ -230,6 +230,12 @@ def _check(cells: Array, edges: Array, harmonic: int, search: tuple[float, float
         raise CatalogError(f"{cells.sum():g} stars are counted, and a spiral needs at least {FEWEST}")
 
 
+def _chance(power: float, trials: float) -> float:
+    """Probability that the largest of some independent powers, exponential without a spiral, is that large."""
+    single = math.exp(-min(power, 700.0))
+    return 1.0 if single >= 1.0 else -math.expm1(trials * math.log1p(-single))
+
+
 def _drop_unseen(cells: Array, harmonic: int) -> tuple[Array, list[str]]:
     """Angles that no star has, while the opposite ones are full, were not observed: both are left out."""
     opposite = np.roll(cells, cells.shape[1] // (2 * harmonic), axis=1)
@@ -261,9 +267,20 @@ class _Filter:
         return np.asarray(cells @ self.turn)
 
     def powers(self, cells: Array) -> Array:
-        """|sum exp(-i m (theta - Omega t))|^2 / N over the ages, (n, ages): 1 on average without a spiral."""
-        total = self.coefficients(cells) @ self.wind
-        return np.asarray(np.abs(total) ** 2 / cells.sum(axis=(1, 2))[:, None])
+        """Power over the ages, (n, ages): half the chi-square that stripes of this age take away, 1 on average without.
+
+        The least squares of a cosine and a sine of psi = m (theta - Omega t) to counts that are spread unevenly over
+        the angles, as in a periodogram of uneven times; for even spreads it is |sum exp(-i psi)|^2 / N.
+        """
+        first = self.coefficients(cells) @ self.wind
+        second = (cells @ self.turn**2) @ self.wind**2
+        total = np.maximum(cells.sum(axis=(1, 2)), 1e-300)[:, None]
+        cosine, sine = first.real, -first.imag
+        even, mixed = second.real / total, -second.imag / total
+        left = np.maximum(1.0 - even**2 - mixed**2, 1e-9)
+        return np.asarray(
+            (cosine**2 * (1.0 - even) - 2.0 * cosine * sine * mixed + sine**2 * (1.0 + even)) / (total * left)
+        )
 
     def slope(self, cells: Array, near: float) -> Array:
         """Slope of the phase (n,), unwound by an age near it first, so that noise does not lose whole turns."""
@@ -340,7 +357,6 @@ def _second(
     powers = np.abs(wound) ** 2 / counts.sum()
     powers[np.abs(filters.ages - age) < 0.5 * resolution] = 0.0
     place, height = (float(part[0]) for part in peak(filters.ages, powers[None]))
-    chance = -math.expm1(trials * math.log1p(-math.exp(-min(height, 700.0)))) if height > 0 else 1.0
-    if chance >= FALSE_ALARM or height < ECHO * power:
+    if _chance(height, trials) >= FALSE_ALARM or height < ECHO * power:
         return float("nan"), float("nan")
     return place, height / power

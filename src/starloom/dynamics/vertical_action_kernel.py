@@ -62,10 +62,10 @@ def _delta(delta: Any, s_step: float, psi_step: float, s: float, psi: float) -> 
 
 @_jit
 def forward(
-    z: Any, v: Any, u_of_z: Any, z_step: float, action_of_s: Any, omega_of_s: Any, s_step: float, delta: Any,
+    z: Any, v: Any, u_of_z: Any, z_step: float, share_of_s: Any, omega_of_s: Any, s_step: float, delta: Any,
     psi_step: float, z_top: float, s_top: float, depth: float, out: Any, flag: Any,
 ) -> None:  # fmt: skip
-    """(z, v) -> out (n, 4): action, angle in [0, 2 pi), frequency, energy."""
+    """(z, v) -> out (n, 4): action, angle in [0, 2 pi), frequency, energy. ``share_of_s`` is J / s^2."""
     for row in range(len(z)):
         out[row, :] = np.nan
         flag[row] = 0
@@ -91,14 +91,14 @@ def forward(
         theta = psi + _delta(delta, s_step, psi_step, s, psi)
         if theta < 0.0:
             theta += 2.0 * math.pi
-        out[row, 0] = _hermite(action_of_s, s_step, s)
+        out[row, 0] = energy * _hermite(share_of_s, s_step, s)
         out[row, 1] = theta
         out[row, 2] = _hermite(omega_of_s, s_step, s)
 
 
 @_jit
 def inverse(
-    action: Any, theta: Any, s_of_root: Any, root_step: float, action_of_s: Any, omega_of_s: Any, s_step: float,
+    action: Any, theta: Any, s_of_root: Any, root_step: float, share_of_s: Any, omega_of_s: Any, s_step: float,
     delta: Any, psi_step: float, z_of_u: Any, action_top: float, out: Any, flag: Any,
 ) -> None:  # fmt: skip
     """(action, angle) -> out (n, 2): z, v. ``z_of_u`` has the steps of s."""
@@ -116,7 +116,7 @@ def inverse(
         for _ in range(3):  # dJ/ds = 2 s / omega
             if s <= 0.0:
                 break
-            s -= (_hermite(action_of_s, s_step, s) - j) * _hermite(omega_of_s, s_step, s) / (2.0 * s)
+            s -= (s * s * _hermite(share_of_s, s_step, s) - j) * _hermite(omega_of_s, s_step, s) / (2.0 * s)
             s = max(s, 0.0)
         omega = _hermite(omega_of_s, s_step, s)
         psi = theta[row] - _delta(delta, s_step, psi_step, s, theta[row])

@@ -223,7 +223,9 @@ class VerticalActions:
         mirrored = np.concatenate([-s[:0:-1], s])
         smooth = make_interp_spline(mirrored, np.concatenate([omega[:0:-1], omega]), k=5)
         self._omega_of_s = np.stack([omega, smooth(s, 1)], axis=1)
-        self._action_of_s = np.stack([action, 2.0 * s / omega], axis=1)
+        share = 0.5 * (series[:, 0] + series[:, 1])  # J / s^2, smooth at 0
+        even_share = make_interp_spline(mirrored, np.concatenate([share[:0:-1], share]), k=5)
+        self._share_of_s = np.stack([share, even_share(s, 1)], axis=1)
         self.action_top = float(action[energies])
         # s over sqrt(J), both odd about zero: s ~ sqrt(omega J)
         root = np.sqrt(action)
@@ -253,7 +255,7 @@ class VerticalActions:
 
         def run(part: slice) -> None:
             kernel.forward(
-                height[part], speed[part], self._u_of_z, self._z_step, self._action_of_s, self._omega_of_s,
+                height[part], speed[part], self._u_of_z, self._z_step, self._share_of_s, self._omega_of_s,
                 self._s_step, self._delta, self._psi_step, self.z_top, self._s_top, self.potential.depth,
                 out[part], flag[part],
             )  # fmt: skip
@@ -268,7 +270,7 @@ class VerticalActions:
 
         def run(part: slice) -> None:
             kernel.inverse(
-                j[part], angle[part], self._s_of_root, self._root_step, self._action_of_s, self._omega_of_s,
+                j[part], angle[part], self._s_of_root, self._root_step, self._share_of_s, self._omega_of_s,
                 self._s_step, self._delta, self._psi_step, self._z_of_u, self.action_top, out[part], flag[part],
             )  # fmt: skip
 

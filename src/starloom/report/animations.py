@@ -13,7 +13,7 @@ from starloom.report.figures import STYLE, _clean, _compose, _text
 from starloom.results.figures import Animation, Figure, Image, Panel
 
 DPI = 90
-COLORS = 128
+COLORS = 255
 
 
 def animate(animation: Animation, folder: Path) -> Path:
@@ -26,7 +26,7 @@ def animate(animation: Animation, folder: Path) -> Path:
     """
     from PIL import Image as Picture
 
-    pictures: list[Picture.Image] = []
+    shown: list[Any] = []
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
@@ -44,10 +44,11 @@ def animate(animation: Animation, folder: Path) -> Path:
                 figure.canvas.draw()
                 figure.set_layout_engine("none")  # the axes stay where they are, and most of the time is saved
             figure.canvas.draw()
-            shown = Picture.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
-            # one palette for all frames, so that colors do not flicker
-            palette = pictures[0] if pictures else None
-            pictures.append(shown.quantize(COLORS, palette=palette, dither=Picture.Dither.NONE))
+            shown.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
+    # one palette for all frames, made of some of them, so that colors do not flicker
+    some = Picture.fromarray(np.concatenate(shown[:: max(1, len(shown) // 8)]))
+    palette = some.quantize(COLORS)
+    pictures = [Picture.fromarray(one).quantize(palette=palette, dither=Picture.Dither.NONE) for one in shown]
     path = folder / f"{animation.name}.gif"
     with atomic_path(path) as temporary:
         pictures[0].save(
