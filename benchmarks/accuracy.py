@@ -42,6 +42,7 @@ def systems() -> list[System]:
     """Every system that has long bars."""
     import accuracy_disk
     import accuracy_origins
+    import accuracy_snail
     import accuracy_som
     import accuracy_stars
     import accuracy_streams
@@ -51,6 +52,7 @@ def systems() -> list[System]:
         accuracy_streams.SYSTEM,
         accuracy_disk.SYSTEM,
         accuracy_origins.SYSTEM,
+        accuracy_snail.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_stars.SYSTEM,
     ]

@@ -38,6 +38,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_scoring
     import speed_sdss
     import speed_sky
+    import speed_snail
     import speed_som
     import speed_spectra
     import speed_stars
@@ -53,6 +54,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "spectra and selection": speed_spectra.section,
         "dynamics": speed_dynamics.section,
         "dependence": speed_dependence.section,
+        "snail": speed_snail.section,
     }
 
 

@@ -114,15 +114,17 @@ def measure(
     >>> bool(abs(found.age - 0.4) < 0.02), found.seen
     (True, True)
     """
+    check_settings(harmonic, search, bootstraps)
     angle, rate = np.asarray(theta, dtype=np.float64), np.asarray(omega, dtype=np.float64)
     if angle.ndim != 1 or angle.shape != rate.shape:
         raise ConfigError(f"theta and omega must have one shape (n,), got {angle.shape} and {rate.shape}")
     good = np.isfinite(angle) & np.isfinite(rate)
-    if omega_range is None and good.any():
+    low, high = 0.0, np.inf
+    if omega_range is not None:
+        low, high = omega_range
+    elif good.sum() >= FEWEST:
         low, high = np.quantile(rate[good], [0.01, 0.99])
-    else:
-        low, high = omega_range or (0.0, 1.0)
-    if good.any() and not low < high:
+    if not low < high:
         raise ConfigError(f"the range of frequencies is empty: {low:g} to {high:g} rad/Gyr")
     good &= (rate >= low) & (rate <= high)
     if good.sum() < FEWEST:
@@ -162,7 +164,8 @@ def measure_counts(
         When a setting is out of its range or the shapes do not fit.
     """
     cells, edges = np.asarray(counts, dtype=np.float64), np.asarray(omega_edges, dtype=np.float64)
-    _check(cells, edges, harmonic, search, bootstraps)
+    check_settings(harmonic, search, bootstraps)
+    _check(cells, edges)
     rng = generator(seed)
     cells, warnings = _drop_unseen(cells, harmonic)
     omega = 0.5 * (edges[1:] + edges[:-1])
@@ -210,7 +213,17 @@ def measure_counts(
     )  # fmt: skip
 
 
-def _check(cells: Array, edges: Array, harmonic: int, search: tuple[float, float], bootstraps: int) -> None:
+def check_settings(harmonic: int, search: tuple[float, float], bootstraps: int) -> None:
+    """Raise ConfigError where a setting of the measurement is out of its range."""
+    if harmonic not in (1, 2):
+        raise ConfigError(f"harmonic is 1 (one arm) or 2 (two arms), got {harmonic}")
+    if not 0 <= search[0] < search[1] or search[1] - search[0] < 4 * STEP:
+        raise ConfigError(f"the search must go from an age of 0 or more to a larger one, got {search}")
+    if bootstraps < 0:
+        raise ConfigError(f"bootstraps must not be negative, got {bootstraps}")
+
+
+def _check(cells: Array, edges: Array) -> None:
     if cells.ndim != 2 or edges.shape != (cells.shape[0] + 1,) or cells.shape[1] % 4 or cells.shape[0] < 4:
         raise ConfigError(
             f"counts must be (frequencies, turns) with 4 frequencies or more and a multiple of 4 turns, and as many "
@@ -218,12 +231,6 @@ def _check(cells: Array, edges: Array, harmonic: int, search: tuple[float, float
         )
     if not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
         raise ConfigError("edges of the frequencies must be finite and rise")
-    if harmonic not in (1, 2):
-        raise ConfigError(f"harmonic is 1 (one arm) or 2 (two arms), got {harmonic}")
-    if not 0 <= search[0] < search[1] or search[1] - search[0] < 4 * STEP:
-        raise ConfigError(f"the search must go from an age of 0 or more to a larger one, got {search}")
-    if bootstraps < 0:
-        raise ConfigError(f"bootstraps must not be negative, got {bootstraps}")
     if not np.isfinite(cells).all() or (cells < 0).any():
         raise CatalogError("counts must be finite and not negative")
     if cells.sum() < FEWEST:

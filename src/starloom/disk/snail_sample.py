@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.catalog.schema import plain
-from starloom.disk.snail_measurement import FEWEST, SnailAge, measure
+from starloom.disk.snail_measurement import FEWEST, SnailAge, check_settings, measure
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.orbits import TIME_UNIT
 from starloom.dynamics.potentials import Potential
@@ -265,6 +265,7 @@ def snails(
     from astropy import units as u
     from astropy.table import QTable
 
+    check_settings(harmonic, search, bootstraps)
     l_z, action = plain(stars, "l_z"), plain(stars, "action_z")
     theta, omega = plain(stars, "theta_z"), plain(stars, "omega_z")
     used = np.isfinite(theta) & np.isfinite(omega) & (action >= actions[0]) & (action <= actions[1])
