@@ -15,7 +15,7 @@ from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.orbits import TIME_UNIT
 from starloom.dynamics.potentials import Potential
 from starloom.dynamics.schema import SCHEMA
-from starloom.dynamics.vertical_actions import VerticalActions, VerticalPotential, reasons
+from starloom.dynamics.vertical_actions import REASONS, VerticalActions, VerticalPotential
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
 from starloom.seeds import generator
 
@@ -165,10 +165,11 @@ class SnailSample:
         stars = SCHEMA.apply(table, survey, label=label)
         if "distance" not in stars.colnames and "parallax" not in stars.colnames:
             raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; heights need one of them")
-        why = np.full(len(stars), "", dtype="U80")
+        texts, why = [""], np.zeros(len(stars), np.int64)  # each star's first reason, as a number
 
         def refuse(where: NDArray[np.bool_], reason: str) -> None:
-            why[where & (why == "")] = reason
+            texts.append(reason)
+            why[where & (why == 0)] = len(texts) - 1
 
         distance = self._distance(stars, refuse)
         seen = [plain(stars, name) for name in ("ra", "dec", "pmra", "pmdec", "radial_velocity")]
@@ -186,11 +187,10 @@ class SnailSample:
             stars["action_r"] = self._action_r(x, v, refuse) * u.kpc * u.km / u.s
         tables = RadialVerticalActions(self.potential)
         refuse(~((guiding >= tables.radii[0]) & (guiding <= tables.radii[-1])), "guiding radius beyond the tables")
-        action, theta, omega, flag = tables.find(np.where(why == "", guiding, np.nan), x[:, 2], v[:, 2])
-        for number, text in enumerate(reasons(flag)):
-            if not why[number]:
-                why[number] = text
-        used = why == ""
+        action, theta, omega, flag = tables.find(np.where(why == 0, guiding, np.nan), x[:, 2], v[:, 2])
+        for bit, reason in REASONS.items():
+            refuse((flag & bit) != 0, reason)
+        used = why == 0
         columns = {
             "galactic_radius": (radius, u.kpc), "galactic_height": (x[:, 2], u.kpc), "v_z": (v[:, 2], u.km / u.s),
             "l_z": (l_z, u.kpc * u.km / u.s), "guiding_radius": (guiding, u.kpc),
@@ -199,7 +199,8 @@ class SnailSample:
         for name, (values, unit) in columns.items():
             kept = used if name in ("action_z", "theta_z", "omega_z") else np.ones(len(used), bool)
             stars[name] = np.where(kept, values, np.nan) * unit
-        stars["reason"] = why.astype(str)
+        kinds, place = np.unique(why, return_inverse=True)
+        stars["reason"] = np.array([texts[kind] for kind in kinds])[place]
         stars.meta["potential"], stars.meta["frame"] = self.potential.name, self.frame.name
         return stars
 

@@ -79,6 +79,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     results.table("definitions", definitions, "apparent ages under other definitions, heatings, noises and potentials")
     _gap(results, model, definitions)
     _lifetimes(results, model)
+    predictions.shakers(results, config, model)
     predictions.check_by_particles(results, config, model)
     by_radius = predictions.along_radius(config)
     results.table("predicted_by_angular_momentum", by_radius, "predicted apparent ages along the disk")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from starloom.results.record import Bar, Results
+from starloom.results.record import Bar, Published, Results
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -72,6 +72,33 @@ def definitions(config: Config, model: SnailModel, ages: Ages) -> QTable:
     table["median"], table["low"], table["high"] = middle * u.Gyr, low * u.Gyr, high * u.Gyr
     table["listed"] = listed
     return table
+
+
+def shakers(results: Results, config: Config, model: SnailModel) -> None:
+    """What subhalos and molecular clouds do in numbers, each under its stated assumptions."""
+    from starloom.disk.snail_noise import MolecularClouds, Subhalos
+    from starloom.dynamics.orbits import TIME_UNIT
+
+    noise = Subhalos()
+    sample = noise.sample(100, model.steps, model.step, np.random.default_rng([config.seed, 3]))
+    near = np.argmin(np.abs(model.j - model.scale))
+    moved = float(np.sqrt(np.mean(model.amplitudes(sample)[:, near].real ** 2)))
+    results.number(
+        "subhalos of 1e6 to 1e8 Msun: rms of the mean vertical velocity", moved, "km/s", bar=Bar("in", (0.05, 1.0)),
+        meaning=f"at J = {model.scale:g} kpc km/s; dN/dM ~ M^-1.9, {noise.mass_density:.3g} Msun/kpc^3 in subhalos, an "
+        f"assumption, flybys at {noise.speed:g} km/s; it goes as the root of that density",
+        published=Published(0.3, "arXiv:2412.02757 (abstract)", 0.1, 0.5, comparable=False),
+    )  # fmt: skip
+    clouds = MolecularClouds()
+    z_max = float(model.actions.z_max(model.scale))
+    share = 2.0 / np.pi * float(np.arcsin(min(1.0, 0.5 * clouds.thickness / z_max)))
+    results.number(
+        "heating by molecular clouds alone", clouds.heating(float(model.omega[near]) * TIME_UNIT, share),
+        "kpc km/s/Gyr",
+        meaning=f"at J = {model.scale:g} kpc km/s, {clouds.surface_density:g} Msun/pc^2 of clouds from 1e4 to 10^6.5 "
+        "Msun; the study's own heating is what stars show, whatever its cause",
+        published=Published(1.6, "arXiv:1808.03278: all heating, near the Sun (abstract)", comparable=False),
+    )  # fmt: skip
 
 
 def along_radius(config: Config) -> QTable:
