@@ -32,6 +32,7 @@ def test_on_the_mock(tmp_path):
     assert numbers["apparent age, median"]["published"]["value"] == 0.5
     assert not numbers["apparent age, median"]["published"]["comparable"]
     assert numbers["mock: rms error of the ages by angular momentum"]["value"] < 0.05
+    assert numbers["bins in which a spiral is seen"]["value"] >= 3
     assert {path.stem for path in (folder / "figures").glob("*.png")} == {
         "gallery", "decay", "ages", "definitions", "angular_momentum", "stripes", "stars",
     }  # fmt: skip

@@ -228,6 +228,7 @@ def _measure(results: Results, config: Config, table: QTable, simulated: bool) -
     except CatalogError as error:
         results.warn(f"no ages by angular momentum: {error}")
         return found
+    _along(results, table_)
     if simulated:
         from astropy import units as u
 
@@ -241,6 +242,23 @@ def _measure(results: Results, config: Config, table: QTable, simulated: bool) -
             )  # fmt: skip
     results.table("ages_by_angular_momentum", table_, "one row a bin of angular momentum, or a reason")
     return found | {"by_l_z": table_, "each": each}
+
+
+def _along(results: Results, table: QTable) -> None:
+    """The bins of angular momentum in a few numbers."""
+    enough, seen = np.asarray(table["stars"]) > 0, np.asarray(table["seen"])
+    results.number("bins of angular momentum with enough stars", float(enough.sum()), "bins")
+    results.number("bins in which a spiral is seen", float(seen.sum()), "bins")
+    if not seen.any():
+        return
+    ages = table["age"].value[seen]
+    results.number(
+        "age of the spiral, median over these bins", float(np.median(ages)), "Gyr", low=float(ages.min()),
+        high=float(ages.max()), meaning="matched filter; the interval is from the least to the largest",
+        published=Published(0.4, FRANKEL, 0.2, 0.6, comparable=False),
+    )  # fmt: skip
+    single = np.array(["one age does not" not in str(reason) for reason in table["reason"]])
+    results.number("of these, bins that one age describes", float((seen & single).sum()), "bins")
 
 
 def mock(config: Config) -> dict[str, QTable]:
