@@ -18,8 +18,8 @@ from starloom.dynamics.potentials import potential
 from starloom.dynamics.vertical_actions import VerticalActions, VerticalPotential
 from starloom.seeds import generator
 
-STARS, GALPY_STARS = 1_000_000, 60
-SPIRALS, MANY_SPIRALS = 20 * DRAWS, 1_000_000
+STARS, GALPY_STARS = 1_000_000, 30
+SPIRALS, MANY_SPIRALS = 10 * DRAWS, 1_000_000
 PARTICLES, ALL_PARTICLES, STEP, HEATING = 100_000, 1_000_000, 0.01, 1.6
 RO, VO = 8.0, 220.0
 
