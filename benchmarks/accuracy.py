@@ -47,6 +47,7 @@ def systems() -> list[System]:
     import accuracy_halo
     import accuracy_origins
     import accuracy_seismic
+    import accuracy_snail
     import accuracy_som
     import accuracy_stars
     import accuracy_streams
@@ -58,6 +59,7 @@ def systems() -> list[System]:
         accuracy_forest.SYSTEM,
         accuracy_halo.SYSTEM,
         accuracy_origins.SYSTEM,
+        accuracy_snail.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_galaxies.SYSTEM,
         accuracy_stars.SYSTEM,

@@ -43,6 +43,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_sdss
     import speed_seismic_ages
     import speed_sky
+    import speed_snail
     import speed_som
     import speed_spectra
     import speed_stars
@@ -63,6 +64,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "seismic ages": speed_seismic_ages.section,
         "halo": speed_halo.section,
         "ages of stars": speed_ages.section,
+        "snail": speed_snail.section,
     }
 
 

@@ -15,6 +15,7 @@ from starloom.cli import dependence, galaxies, predict, sdss, som, streams, trai
 from starloom.cli.ages import ages
 from starloom.cli.orbits import orbits
 from starloom.cli.tour import tour
+from starloom.cli.snail import snail
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
@@ -207,6 +208,7 @@ def describe(table: Annotated[Path, typer.Argument(help="FITS, Parquet, ECSV, VO
 app.command("ages")(ages)
 app.command("orbits")(orbits)
 app.command("tour")(tour)
+app.command("snail")(snail)
 
 
 @data_app.command("list")

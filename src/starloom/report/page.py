@@ -39,14 +39,17 @@ def build(results: Results, folder: Path) -> Path:
     OutputError
         When a file cannot be written.
     """
+    from starloom.report.animations import animate
     from starloom.report.figures import draw
 
     folder = Path(folder)
-    names = [figure.name for figure in results.figures]
+    names = [figure.name for figure in results.figures] + [entry.name for entry in results.animations]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"two figures are called {twice[0]!r}; a figure's name is its file name")
     for figure in results.figures:
         draw(figure, folder / "figures")
+    for animation in results.animations:
+        animate(animation, folder / "figures")
     record = results.record
     embedded = explorer.embed(results.explorer) if results.explorer is not None else explorer.Embedded("", "")
     sections = {
@@ -149,6 +152,13 @@ def _figures(results: Results, folder: Path) -> str:
         shown.append(
             f'<figure><img src="data:image/png;base64,{image}" alt="{escape(figure.caption)}"><figcaption><b>Figure '
             f'{number}.</b> {escape(figure.caption)} <span class="small">{links}</span></figcaption></figure>'
+        )
+    for number, animation in enumerate(results.animations, len(results.figures) + 1):
+        image = base64.b64encode((folder / "figures" / f"{animation.name}.gif").read_bytes()).decode()
+        shown.append(
+            f'<figure><img src="data:image/gif;base64,{image}" alt="{escape(animation.caption)}"><figcaption><b>Figure '
+            f'{number}.</b> {escape(animation.caption)} <span class="small"><a href="figures/{animation.name}.gif">GIF'
+            "</a></span></figcaption></figure>"
         )
     return "".join(shown)
 

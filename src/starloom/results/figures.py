@@ -206,6 +206,23 @@ class Figure:
 
 
 @dataclass
+class Animation:
+    """One panel that changes: its ``frames`` in order, ``seconds`` each, over and over; written as a GIF."""
+
+    name: str
+    caption: str
+    frames: Sequence[Panel]
+    seconds: float = 0.12
+    panel_size: tuple[float, float] = (5.0, 4.2)
+
+    def __post_init__(self) -> None:
+        if not FILE_NAME.fullmatch(self.name):
+            raise ConfigError(f"an animation's name becomes a file name: letters, digits, '_', '-', not {self.name!r}")
+        if not self.frames or not self.seconds > 0:
+            raise ConfigError(f"animation {self.name}: at least one frame, and a positive time for each, please")
+
+
+@dataclass
 class View:
     """One linked panel of the explorer: two columns of its table."""
 

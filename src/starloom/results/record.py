@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from starloom.errors import ConfigError
 from starloom.files import write_json
-from starloom.results.figures import FILE_NAME, Explorer, Figure
+from starloom.results.figures import FILE_NAME, Animation, Explorer, Figure
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -111,6 +111,7 @@ class Results:
     tables: dict[str, QTable] = field(default_factory=dict)
     table_notes: dict[str, str] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
+    animations: list[Animation] = field(default_factory=list)
     explorer: Explorer | None = None
     warnings: list[str] = field(default_factory=list)
     citations: list[str] = field(default_factory=list)
@@ -169,6 +170,7 @@ class Results:
                 for name, table in self.tables.items()
             ],
             "figures": [{"name": figure.name, "caption": figure.caption} for figure in self.figures],
+            "animations": [{"name": entry.name, "caption": entry.caption} for entry in self.animations],
             "warnings": self.warnings,
             "citations": self.citations,
         }

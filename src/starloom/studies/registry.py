@@ -17,6 +17,7 @@ STUDIES = {
     "age-metallicity": "starloom.studies.age_metallicity",
     "alpha-sequences": "starloom.studies.alpha_sequences",
     "galaxy-scaling": "starloom.studies.galaxy_scaling",
+    "gaia-snail": "starloom.studies.gaia_snail",
     "gd1-stream": "starloom.studies.gd1_stream",
     "gse-mass": "starloom.studies.gse_mass",
     "metal-poor-disk": "starloom.studies.metal_poor_disk",
