@@ -8,6 +8,7 @@ from pathlib import PurePath
 from starloom.datasets.dataset import DataFile, Dataset
 from starloom.datasets.entries import (
     apogee,
+    fast_stars,
     galaxies,
     giants,
     isochrones,
@@ -20,6 +21,7 @@ from starloom.errors import DatasetError
 
 _SUBJECTS = (
     apogee,
+    fast_stars,
     galaxies,
     giants,
     isochrones,

@@ -19,6 +19,7 @@ STUDIES = {
     "pal5-stream": "starloom.studies.pal5_stream",
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",
+    "sgra-companion": "starloom.studies.sgra_companion",
     "star-foundation": "starloom.studies.star_foundation",
     "stream-mock": "starloom.studies.stream_mock",
     "stream-origins": "starloom.studies.stream_origins",
