@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from starloom import errors, progress
-from starloom.cli import dependence, predict, sdss, som, streams, train
+from starloom.cli import dependence, hypervelocity, predict, sdss, som, streams, train
 from starloom.cli.orbits import orbits
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
@@ -43,6 +43,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(som.app, name="som")
 app.add_typer(sdss.app, name="sdss")
 app.add_typer(dependence.app, name="dependence")
+app.add_typer(hypervelocity.app, name="hypervelocity")
 
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A study; see `starloom studies`.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; see `starloom data list`.")]

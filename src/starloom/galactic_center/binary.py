@@ -158,7 +158,7 @@ class BlackHoleBinary:
 
     def _between(self, curve: object) -> Array:
         made = [np.log(curve(FITS[row])) * weight for row, weight in self._rows]  # type: ignore[operator]
-        return np.exp(sum(made))
+        return np.asarray(np.exp(sum(made)))
 
     @functools.cached_property
     def _rows(self) -> list[tuple[int, float]]:
@@ -172,7 +172,7 @@ class BlackHoleBinary:
     def stellar_rate(self, separation: ArrayLike) -> Array:
         """|da/dt| from passing stars, G rho H a^2 / sigma, in pc/Myr at separations in pc."""
         a = np.asarray(separation, dtype=float)
-        return G_PC * self.density * self.hardening(a) * a**2 / self.dispersion / MYR
+        return np.asarray(G_PC * self.density * self.hardening(a) * a**2 / self.dispersion / MYR)
 
     def wave_rate(self, separation: ArrayLike) -> Array:
         """|da/dt| from gravitational waves (Peters 1964), in pc/Myr at separations in pc."""
@@ -185,7 +185,7 @@ class BlackHoleBinary:
     def mass_rate(self, separation: ArrayLike) -> Array:
         """Mass in stars thrown out, Msun/Myr: J (M + M_c) times the share of the shrinking that stars do."""
         a = np.asarray(separation, dtype=float)
-        return self.ejection(a) * self.total_mass * self.stellar_rate(a) / a
+        return np.asarray(self.ejection(a) * self.total_mass * self.stellar_rate(a) / a)
 
     @property
     def balance(self) -> float:
@@ -228,7 +228,7 @@ class BlackHoleBinary:
 
     def ejected_by(self, time: ArrayLike) -> Array:
         """Msun thrown out until times (Myr) since the start."""
-        return np.interp(np.asarray(time, dtype=float), self.clock.time, self.clock.ejected)
+        return np.asarray(np.interp(np.asarray(time, dtype=float), self.clock.time, self.clock.ejected))
 
     def separation_at(self, time: ArrayLike) -> Array:
         """Separation (pc) at times (Myr) since the start; NaN before it and after the merger."""

@@ -13,8 +13,8 @@ from starloom.galactic_center.ejection import Ejected, Stars, eject, expected_ej
 from starloom.galactic_center.exclusion import Expected
 from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.hills import HillsMechanism
-from starloom.galactic_center.library import Arrived, Sky
 from starloom.galactic_center.scenario import Scenario
+from starloom.galactic_center.sky import Arrived, Sky
 from starloom.seeds import generator
 
 Array = NDArray[np.float64]

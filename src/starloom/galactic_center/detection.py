@@ -97,7 +97,7 @@ def detect(
     noise : measurements drawn for each star.
     seed : of the noise. Each block of stars has a stream of its own, so the number of workers changes nothing.
     selection : probability that a star has a velocity, from its coordinates and magnitudes (n,), in the place of the
-        release's magnitude rules; see :mod:`starloom.galactic_center.selection_maps`.
+        release's magnitude rules: a measured selection function, say.
     workers : threads.
     """
     count = len(seen.ra)
@@ -171,8 +171,10 @@ def fast_share(
     drawn = values[:, :, None] + errors[:, :, None] * rng.standard_normal((4, count, rule.draws))
     with np.errstate(divide="ignore"):
         distance = 1.0 / np.abs(drawn[0])
-    place = [np.repeat(column, rule.draws) for column in (ra, dec)]
-    found = frame.to_galactocentric(*place, distance.ravel(), *(drawn[k].ravel() for k in (1, 2, 3)))
+    found = frame.to_galactocentric(
+        np.repeat(ra, rule.draws), np.repeat(dec, rule.draws), distance.ravel(), drawn[1].ravel(), drawn[2].ravel(),
+        drawn[3].ravel(),
+    )  # fmt: skip
     speed = np.linalg.norm(found.v, axis=1)
     limit = model.escape_velocity(found.x) if rule.least_speed == 0 else rule.least_speed
     return np.asarray((speed > limit).reshape(count, rule.draws).mean(axis=1))

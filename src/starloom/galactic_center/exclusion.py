@@ -182,21 +182,19 @@ def randomized_limit(counted: ArrayLike, level: float, seed: int | np.random.Gen
     P(< n) + u P(= n) = 1 - level is solved instead: its coverage is the level for every mean, which is what can be
     tested.
     """
-    from scipy.optimize import brentq
-    from scipy.stats import poisson
+    from scipy.special import gammaln, pdtr, xlogy
 
     from starloom.seeds import generator
 
-    counts = np.atleast_1d(np.asarray(counted))
-    u = generator(seed).random(len(counts))
-    found = np.empty(len(counts))
-    for k, (n, share) in enumerate(zip(counts.tolist(), u.tolist(), strict=True)):
-
-        def tail(mean: float, n: int = n, share: float = share) -> float:
-            return float(poisson.cdf(n - 1, mean) + share * poisson.pmf(n, mean) - (1.0 - level))
-
-        found[k] = 0.0 if tail(0.0) <= 0 else brentq(tail, 0.0, 50.0 + 5.0 * n)
-    return found
+    n = np.atleast_1d(np.asarray(counted, dtype=float))
+    u = generator(seed).random(len(n))
+    low, high = np.zeros(len(n)), upper_limit(n, level)
+    for _ in range(60):  # bisection: the tail falls with the mean
+        mean = 0.5 * (low + high)
+        at_count = np.exp(xlogy(n, mean) - mean - gammaln(n + 1.0))
+        tail = np.where(n > 0, pdtr(np.maximum(n - 1.0, 0.0), mean), 0.0) + u * at_count
+        low, high = np.where(tail > 1.0 - level, mean, low), np.where(tail > 1.0 - level, high, mean)
+    return np.asarray(0.5 * (low + high))
 
 
 @dataclass(frozen=True)

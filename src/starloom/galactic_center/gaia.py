@@ -43,7 +43,7 @@ class Release:
     def parallax_error(self, g: Array) -> Array:
         """mas, at magnitudes G."""
         z = np.maximum(10.0 ** (0.4 * (13.0 - 15.0)), 10.0 ** (0.4 * (np.asarray(g, dtype=float) - 15.0)))
-        return self.parallax * 1e-3 * np.sqrt(40.0 + 800.0 * z + 30.0 * z * z)
+        return np.asarray(self.parallax * 1e-3 * np.sqrt(40.0 + 800.0 * z + 30.0 * z * z))
 
     def proper_motion_errors(self, g: Array) -> tuple[Array, Array]:
         """mas/yr in right ascension (with cos dec) and declination."""
@@ -56,7 +56,7 @@ class Release:
         a, b, floor, middle = VELOCITY_ERRORS[rows].T
         with np.errstate(over="ignore"):
             grows = b * np.exp(a * (np.asarray(g_rvs, dtype=float) - middle))
-        return floor + grows * np.sqrt(MONTHS_DR3 / self.months)
+        return np.asarray(floor + grows * np.sqrt(MONTHS_DR3 / self.months))
 
     def has_astrometry(self, g: Array) -> Flags:
         """Stars with parallaxes and proper motions."""
@@ -119,8 +119,8 @@ def release(name: str) -> Release:
 
     Examples
     --------
-    >>> release("dr3").parallax_error(18.0).round(4)
-    np.float64(0.1423)
+    >>> float(release("dr3").parallax_error(18.0).round(4))
+    0.1423
     """
     if name not in RELEASES:
         raise ConfigError(f"no Gaia release {name!r}; there are {', '.join(RELEASES)}")

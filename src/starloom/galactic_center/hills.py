@@ -39,7 +39,7 @@ def ejection_speed(partner: ArrayLike, separation: ArrayLike, total: ArrayLike, 
     2157.0
     """
     stays, a, both = (np.asarray(part, dtype=float) for part in (partner, separation, total))
-    return np.sqrt(2.0 * G_SOLAR * stays / a) * (mass / both) ** (1.0 / 6.0)
+    return np.asarray(np.sqrt(2.0 * G_SOLAR * stays / a) * (mass / both) ** (1.0 / 6.0))
 
 
 @dataclass(frozen=True)

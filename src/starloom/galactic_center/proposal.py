@@ -68,11 +68,12 @@ class Proposal:
         tail = TAIL / (1.0 - (LEAST_SPEED / FASTEST) ** TAIL) * LEAST_SPEED**TAIL * speed ** (-TAIL - 1.0)
         low, high = self.swift
         flat = ((speed >= low) & (speed <= high)) / (speed * math.log(high / low))
-        return self.tail * tail + (1.0 - self.tail) * flat
+        return np.asarray(self.tail * tail + (1.0 - self.tail) * flat)
 
     def direction_pdf(self, direction: Array, sun: Array) -> Array:
         """Density of directions over that of the isotropic law."""
-        return (1.0 - self.toward) + self.toward * (direction @ sun > TOWARD_COSINE) / (0.5 * (1.0 - TOWARD_COSINE))
+        inside = direction @ sun > TOWARD_COSINE
+        return np.asarray((1.0 - self.toward) + self.toward * inside / (0.5 * (1.0 - TOWARD_COSINE)))
 
     def fraction_pdf(self, fraction: Array) -> Array:
         """Density of the fractions of life."""

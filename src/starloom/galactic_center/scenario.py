@@ -34,7 +34,7 @@ class Scenario:
     --------
     >>> now = Scenario(BlackHoleBinary(1000.0, ratio_mode="nearest"), separation=1.0)
     >>> round(now.ejected(50.0))
-    1494
+    1498
     """
 
     binary: BlackHoleBinary

@@ -128,7 +128,7 @@ class Traceback:
         drawn = center + shifts
         with np.errstate(divide="ignore"):
             drawn[:, 2] = np.where(inverted, 1.0 / drawn[:, 2], drawn[:, 2])
-        return drawn[(drawn[:, 2] > 0) & np.isfinite(drawn[:, 2])]
+        return np.asarray(drawn[(drawn[:, 2] > 0) & np.isfinite(drawn[:, 2])])
 
     def _follow(self, drawn: Array) -> dict[str, Any] | None:
         """Speeds and closest approaches of draws of one star."""

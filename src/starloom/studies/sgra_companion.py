@@ -25,24 +25,14 @@ if TYPE_CHECKING:
     from starloom.galactic_center.binary import BlackHoleBinary
     from starloom.galactic_center.ejection import Stars
     from starloom.galactic_center.exclusion import ExpectedMap
-    from starloom.galactic_center.library import Sky, StarLibrary
+    from starloom.galactic_center.library import StarLibrary
+    from starloom.galactic_center.scenario import Scenario
+    from starloom.galactic_center.sky import Sky
 
 PAPER = "arXiv:2304.12169"
 JOURNAL = Published(2000.0, "abstract in MNRAS: 2000; the preprint arXiv:2304.12169v1 says 1000", 1000.0, 2000.0)
 MERGED = Published(500.0, f"abstract of {PAPER}, reported")
-HILLS = Published(8e-5, "abstract of arXiv:2206.06962, DR3, Salpeter mass function, reported")
 S5_SOURCE = "abstract of arXiv:1907.11725, reported"
-# companion mass, a_h (mpc), Myr from 20 mpc to the merger, Myr from 1 mpc to it, Msun thrown out in all; computed from
-# the equations with quadrature by another code, nearest mass ratio
-REFERENCE = (
-    (500.0, 0.05376, 387.44, 234.9, 1.235e4),
-    (1000.0, 0.1075, 255.26, 159.35, 3.060e4),
-    (2000.0, 0.2150, 176.26, 113.96, 7.430e4),
-    (4000.0, 0.4301, 126.54, 84.85, 1.717e5),
-    (1e4, 1.075, 84.65, 58.59, 4.662e5),
-    (5e4, 5.376, 52.55, 34.28, 1.597e6),
-)
-CHECKED = ((500.0, 1.0), (1000.0, 1.0), (4000.0, 0.3))  # Msun, mpc
 POINT = (1000.0, 1.0)
 
 
@@ -78,6 +68,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.proposal import Proposal
     from starloom.progress import say
+    from starloom.studies import sgra_companion_checks as checks
     from starloom.studies import sgra_companion_pages as pages
 
     results = Results("sgra-companion", STUDY.title, config.preset, config.seed, summary=STUDY.summary)
@@ -86,7 +77,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     results.inputs += records
     stars = stars_of(config)
     rule = Candidate(config.parallax_precision, config.least_speed, config.probability, config.draws)
-    _clock(results)
+    checks.clock(results)
     say(f"flying {config.library} stars")
     library = StarLibrary.build(
         sky, config.library, stars=stars, proposal=Proposal(span=config.span), seed=config.seed, workers=config.workers
@@ -100,20 +91,20 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     _library(results, library)
     maps = _maps(results, config, library, detected, stars)
     _levels(results, config, library, detected["dr3"].candidate, stars)
-    _brute_force(results, config, sky, library, detected["dr3"].candidate, stars, rule)
-    _statistics(results, config)
-    _hills(results, config, sky, rule)
+    checks.brute_force(results, config, scenario_of, sky, library, detected["dr3"].candidate, stars, rule)
+    checks.statistics(results, config)
+    checks.hills(results, config, sky, rule)
     _assumptions(results, config, sky, library, stars, rule)
     traced = _traceback(results, config, inputs["fast_stars"].table, sky)
     table = library.arrived.table()
-    table["weight"] = library.weights(_scenario(config, *POINT), stars)
+    table["weight"] = library.weights(scenario_of(config, *POINT), stars)
     table["p_candidate_dr3"], table["p_candidate_dr4"] = detected["dr3"].candidate, detected["dr4"].candidate
     kept = np.flatnonzero(detected["dr5"].measured > 0)
     results.table(
         "library", table[kept],
         f"a library star with a velocity in DR5; weight: stars like it for {POINT[0]:g} Msun at {POINT[1]:g} mpc",
     )  # fmt: skip
-    results.figures = pages.figures(maps, library, detected, stars, _scenario(config, *POINT), traced, results.tables)
+    results.figures = pages.figures(maps, library, detected, stars, scenario_of(config, *POINT), traced, results.tables)
     return results
 
 
@@ -133,7 +124,8 @@ def binary_of(config: Config, mass: float) -> BlackHoleBinary:
     )  # fmt: skip
 
 
-def _scenario(config: Config, mass: float, separation: float | None = None, since: float | None = None) -> Any:
+def scenario_of(config: Config, mass: float, separation: float | None = None, since: float | None = None) -> Scenario:
+    """A companion of a mass (Msun) at a separation (mpc) today, or merged some Myr ago."""
     from starloom.galactic_center.scenario import Scenario
 
     return Scenario(binary_of(config, mass), separation=separation, since_merger=since)
@@ -146,8 +138,8 @@ def make_sky(config: Config, name: str) -> tuple[Sky, list[InputRecord]]:
     from starloom.files import sha256
     from starloom.galactic_center.evolution import StellarTracks
     from starloom.galactic_center.flight import galaxy
-    from starloom.galactic_center.library import Sky
     from starloom.galactic_center.photometry import Photometer
+    from starloom.galactic_center.sky import Sky
     from starloom.stellar.extinction import ExponentialDust
     from starloom.stellar.isochrone_grids import IsochroneGrid
     from starloom.stellar.photometry import BolometricCorrections
@@ -165,35 +157,6 @@ def make_sky(config: Config, name: str) -> tuple[Sky, list[InputRecord]]:
             InputRecord(what, "real", found.origin, 0, sha256(found.path), about.license, about.citation)
         )  # fmt: skip
     return sky, records
-
-
-def _clock(results: Results) -> None:
-    from astropy.table import QTable
-
-    from starloom.galactic_center.binary import BlackHoleBinary
-
-    rows, times, masses = [], [], []
-    for mass, a_h, merger, from_here, ejected in REFERENCE:
-        binary = BlackHoleBinary(mass, ratio_mode="nearest")
-        clock = binary.clock
-        left = clock.merger - float(binary.time_at(1e-3))
-        rows.append((mass, 1e3 * binary.hardening_radius, 1e3 * binary.balance, clock.merger, left, clock.ejected[-1]))
-        times += [clock.merger / merger - 1.0, left / from_here - 1.0, 1e3 * binary.hardening_radius / a_h - 1.0]
-        masses.append(clock.ejected[-1] / ejected - 1.0)
-    import astropy.units as u
-
-    names = ["companion_mass", "hardening_radius", "balance", "merger", "merger_from_1_mpc", "ejected"]
-    table = QTable(rows=rows, names=names)
-    for name, unit in zip(names, (u.Msun, "1e-3 pc", "1e-3 pc", u.Myr, u.Myr, u.Msun), strict=True):
-        table[name] = table[name] * u.Unit(unit)
-    results.table("binaries", table, "a binary from 20 mpc on; the mass ratio nearest in the fits")
-    results.number(
-        "worst merger time of the reference binaries", float(np.abs(times).max()), "", bar=Bar("<=", 0.005),
-        meaning="relative to another code's quadrature; six companions, 500 to 50,000 Msun, with hardening radii",
-    )  # fmt: skip
-    results.number(
-        "worst ejected mass of the reference binaries", float(np.abs(masses).max()), "", bar=Bar("<=", 0.005)
-    )
 
 
 def _library(results: Results, library: StarLibrary) -> None:
@@ -254,10 +217,11 @@ def _levels(results: Results, config: Config, library: StarLibrary, candidate: A
     from astropy.table import QTable
 
     from starloom.galactic_center.exclusion import empirical_zero, expected, levels_of, sky_counts
+    from starloom.studies import sgra_companion_checks as checks
 
     rows = []
-    for k, (mass, separation) in enumerate(CHECKED):
-        scenario = _scenario(config, mass, separation)
+    for k, (mass, separation) in enumerate(checks.CHECKED):
+        scenario = scenario_of(config, mass, separation)
         found = expected(library, candidate, scenario, stars)
         counts = sky_counts(library.weights(scenario, stars), candidate, config.skies, config.seed + k)
         zero = empirical_zero(counts)
@@ -286,79 +250,6 @@ def _levels(results: Results, config: Config, library: StarLibrary, candidate: A
         "effective library stars", float(min(table["effective_stars"])), "",
         meaning="fewest over the three points; the relative error of a mean is one over its root",
     )  # fmt: skip
-
-
-def _brute_force(
-    results: Results, config: Config, sky: Sky, library: StarLibrary, candidate: Any, stars: Stars, rule: Any
-) -> None:
-    from starloom.galactic_center.brute_force import expected_by_force
-    from starloom.galactic_center.exclusion import expected
-    from starloom.galactic_center.gaia import RELEASES
-
-    for k, (mass, separation) in enumerate(CHECKED):
-        scenario = _scenario(config, mass, separation)
-        ours = expected(library, candidate, scenario, stars)
-        force = expected_by_force(
-            sky, scenario, stars, RELEASES["dr3"], rule, config.brute_force, span=config.span, noise=config.noise,
-            seed=config.seed + 1000 + k, workers=config.workers,
-        )  # fmt: skip
-        sigma = np.hypot(ours.error, force.error)
-        results.number(
-            f"weighted library against brute force, {mass:g} Msun at {separation:g} mpc",
-            abs(ours.value - force.value) / sigma, "sigma", bar=Bar("<=", 2.0),
-            meaning=f"expected in DR3: {ours.value:.3f} +- {ours.error:.3f} weighted, {force.value:.3f} +- "
-            f"{force.error:.3f} by force; each misses 2 sigma in 5 % of the runs",
-        )  # fmt: skip
-
-
-def _statistics(results: Results, config: Config) -> None:
-    from scipy.stats import kstest
-
-    from starloom.galactic_center.binary import BlackHoleBinary
-    from starloom.galactic_center.ejection import VelocityLaw
-    from starloom.galactic_center.exclusion import randomized_limit, upper_limit
-    from starloom.seeds import generator
-
-    rng = generator(config.seed)
-    binary = BlackHoleBinary(1000.0)
-    law = VelocityLaw(binary.circular_speed(1e-3), binary.ratio)
-    speeds = law.ppf(rng.random(100_000))
-    # the closed form of a wide binary, not the law's own integral
-    low, high = 550.0**-3.1, float(law.fastest) ** -3.1
-    p_value = kstest(speeds, lambda v: (low - v**-3.1) / (low - high)).pvalue
-    results.number("velocity law, Kolmogorov-Smirnov p-value", p_value, "", bar=Bar(">=", 0.01), meaning="1e5 draws")
-    results.number(
-        "share of ejected stars above 1000 km/s", float(np.mean(speeds > 1000.0)), "", bar=Bar("in", (0.153, 0.161)),
-        meaning="1000 Msun at 1 mpc; the closed form gives 0.157",
-    )  # fmt: skip
-    truth = 1.0 + 5.0 * rng.random(1000)
-    counts = rng.poisson(truth)
-    results.number(
-        "coverage of the 95 % limit", 100.0 * float(np.mean(randomized_limit(counts, 0.95, rng) >= truth)), "%",
-        bar=Bar("in", (93.0, 97.0)),
-        meaning="1000 synthetic skies, true means 1 to 6; with the steps of counting smoothed at random. Without: "
-        f"{100.0 * float(np.mean(upper_limit(counts) >= truth)):.1f} %, the limit as it is used is never short",
-    )  # fmt: skip
-
-
-def _hills(results: Results, config: Config, sky: Sky, rule: Any) -> None:
-    from starloom.galactic_center.brute_force import expected_from_hills
-    from starloom.galactic_center.ejection import Stars
-    from starloom.galactic_center.gaia import RELEASES
-    from starloom.galactic_center.hills import HillsMechanism
-
-    for slope, name, published in ((2.35, "Salpeter", HILLS), (1.7, "top-heavy", None)):
-        found = expected_from_hills(
-            sky, HillsMechanism(rate=1.0), Stars(slope=slope), RELEASES["dr3"], rule, 2 * config.brute_force,
-            span=config.span, noise=config.noise, seed=config.seed + 77, workers=config.workers,
-        )  # fmt: skip
-        limit = 2.995732 / found.value if found.value > 0 else np.inf
-        spread = limit * found.error / max(found.value, 1e-9)
-        results.number(
-            f"Hills rate excluded by DR3, {name}", limit, "1/yr", low=limit - spread, high=limit + spread,
-            published=published,
-            meaning="95 %; stars of all masses and speeds torn from binaries",
-        )  # fmt: skip
 
 
 def _assumptions(results: Results, config: Config, sky: Sky, library: StarLibrary, stars: Stars, rule: Any) -> None:

@@ -87,7 +87,7 @@ def _map_figure(name: str, title: str, maps: Mapping[str, ExpectedMap], release:
 def _velocities(library: StarLibrary, weights: Array, detected: Mapping[str, Any], scenario: Scenario) -> Figure:
     from starloom.galactic_center.ejection import VelocityLaw
 
-    edges = np.geomspace(550.0, 4000.0, 33)
+    edges = np.geomspace(550.0, 3000.0, 33)
     logs, width = np.log10(edges), np.diff(np.log10(edges))
     total = weights.sum()
     at = library.arrived.ejected.speed
@@ -130,7 +130,7 @@ def _turned(l: Array) -> Array:
 
 
 def _fast(traced: Mapping[str, QTable]) -> tuple[QTable, Array, Array]:
-    from starloom.galactic_center.library import galactic
+    from starloom.galactic_center.sky import galactic
 
     table = traced["fast"]
     kept = table[(np.asarray(table["reason"]) == "") & (np.asarray(table["p_fast"]) > 0.5)]
@@ -141,7 +141,7 @@ def _fast(traced: Mapping[str, QTable]) -> tuple[QTable, Array, Array]:
 def _sky(
     library: StarLibrary, weights: Array, detected: Mapping[str, Any], scenario: Scenario, traced: Mapping[str, QTable]
 ) -> Figure:
-    from starloom.galactic_center.library import galactic
+    from starloom.galactic_center.sky import galactic
 
     arrived = library.arrived
     layers: list[Layer] = []
@@ -209,8 +209,10 @@ def _origins(traced: Mapping[str, QTable]) -> Figure:
     s5 = traced["s5"]
 
     def layer(table: QTable, label: str, role: str) -> Points:
-        x, y = np.log10(table["flight_time"].value), np.log10(table["closest_approach"].value)
-        ends = [0.5 * np.abs(np.log10(table[f"{name}_high"].value) - np.log10(np.maximum(table[f"{name}_low"].value,
+        behind = np.maximum(table["flight_time"].value, 0.1)
+        x, y = np.log10(behind), np.log10(table["closest_approach"].value)
+        ends = [0.5 * np.abs(np.log10(np.maximum(table[f"{name}_high"].value, 1e-6))
+                - np.log10(np.maximum(table[f"{name}_low"].value,
                                                                                         1e-6)))
                 for name in ("flight_time", "closest_approach")]  # fmt: skip
         return Points(x, y, label, x_error=ends[0], y_error=ends[1], role=role)  # type: ignore[arg-type]
