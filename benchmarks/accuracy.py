@@ -41,6 +41,7 @@ are for information.
 def systems() -> list[System]:
     """Every system that has long bars."""
     import accuracy_disk
+    import accuracy_galactic_center
     import accuracy_origins
     import accuracy_som
     import accuracy_stars
@@ -50,6 +51,7 @@ def systems() -> list[System]:
         accuracy_streams.TAILORED_SYSTEM,
         accuracy_streams.SYSTEM,
         accuracy_disk.SYSTEM,
+        accuracy_galactic_center.SYSTEM,
         accuracy_origins.SYSTEM,
         accuracy_som.SYSTEM,
         accuracy_stars.SYSTEM,

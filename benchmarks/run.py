@@ -35,6 +35,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     os.environ |= dict.fromkeys(THREADS, "1")  # before the libraries that read it are loaded
     import speed_dependence
     import speed_dynamics
+    import speed_galactic_center
     import speed_scoring
     import speed_sdss
     import speed_sky
@@ -53,6 +54,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "spectra and selection": speed_spectra.section,
         "dynamics": speed_dynamics.section,
         "dependence": speed_dependence.section,
+        "galactic center": speed_galactic_center.section,
     }
 
 

@@ -13,7 +13,7 @@ from starloom.dynamics.potentials import Potential
 from starloom.galactic_center.detection import Candidate, Detected, Selection, detect
 from starloom.galactic_center.ejection import Ejected, Stars, eject
 from starloom.galactic_center.evolution import Physics, StellarTracks
-from starloom.galactic_center.flight import Flown, fly, frame_for, galaxy
+from starloom.galactic_center.flight import TOLERANCE, Flown, fly, frame_for, galaxy
 from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.photometry import Magnitudes, Photometer
 from starloom.galactic_center.scenario import Scenario
@@ -44,7 +44,7 @@ class Sky:
     tracks: StellarTracks
     photometer: Photometer
     frame: GalacticFrame | None = None
-    tolerance: float = 3e-10
+    tolerance: float = TOLERANCE
 
     @classmethod
     def real(cls, potential: str = "Marchetti2017", dust: DustMap | None = None, **more: Any) -> Sky:
