@@ -167,12 +167,12 @@ def upper_limit(counted: ArrayLike, level: float = 0.95) -> Array:
     >>> float(upper_limit(0).round(4))
     2.9957
     """
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv
 
     n = np.asarray(counted)
     if not 0 < level < 1 or (n < 0).any():
         raise ConfigError("a level is in (0, 1) and counts are at least 0")
-    return np.asarray(0.5 * chi2.ppf(level, 2 * (n + 1)))
+    return np.asarray(gammaincinv(n + 1.0, level))
 
 
 def randomized_limit(counted: ArrayLike, level: float, seed: int | np.random.Generator) -> Array:
@@ -209,14 +209,14 @@ class EmpiricalZero:
 
 def empirical_zero(counts: ArrayLike) -> EmpiricalZero:
     """How often simulated skies had no candidate."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     n = np.asarray(counts)
     if n.ndim != 1 or len(n) == 0:
         raise ConfigError("give the candidates of at least one simulated sky")
     runs, none = len(n), int((n == 0).sum())
-    low = float(beta.ppf(0.025, none, runs - none + 1)) if none else 0.0
-    high = float(beta.ppf(0.975, none + 1, runs - none)) if none < runs else 1.0
+    low = float(betaincinv(none, runs - none + 1, 0.025)) if none else 0.0
+    high = float(betaincinv(none + 1, runs - none, 0.975)) if none < runs else 1.0
     return EmpiricalZero(none / runs, low, high, runs)
 
 

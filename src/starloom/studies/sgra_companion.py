@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pydantic
@@ -49,10 +49,10 @@ class Config(StudyConfig):
     separations: int = pydantic.Field(20, ge=3, description="separations (0.1 to 10 mpc) and times of the maps")
     span: float = pydantic.Field(100.0, gt=1, description="longest flight, Myr")
     slope: float = pydantic.Field(1.7, gt=0.5, lt=4, description="of the mass function, dN/dm ~ m^-slope")
-    ages: str = pydantic.Field("lifetime", description="lifetime, continuous or recent")
+    ages: Literal["lifetime", "continuous", "recent"] = pydantic.Field("lifetime", description="of the stars")
     density: float = pydantic.Field(7e4, gt=0, description="stars around the binary, Msun/pc^3")
     dispersion: float = pydantic.Field(100.0, gt=0, description="their velocity dispersion, km/s")
-    ratio_mode: str = pydantic.Field("interpolated", description="rates between mass ratios: interpolated or nearest")
+    ratio_mode: Literal["interpolated", "nearest"] = pydantic.Field("interpolated", description="rates between ratios")
     dust: float = pydantic.Field(1.0, ge=0, description="times the exponential dust disk")
     parallax_precision: float = pydantic.Field(0.2, gt=0, description="largest relative error of a parallax")
     least_speed: float = pydantic.Field(700.0, ge=0, description="of a candidate, km/s; 0: the escape speed")
@@ -65,6 +65,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     """Fly a library, weigh it, check it, trace fast stars back."""
     from starloom.galactic_center.detection import Candidate
     from starloom.galactic_center.gaia import RELEASES
+    from starloom.galactic_center.hills import HillsMechanism
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.proposal import Proposal
     from starloom.progress import say
@@ -104,7 +105,10 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
         "library", table[kept],
         f"a library star with a velocity in DR5; weight: stars like it for {POINT[0]:g} Msun at {POINT[1]:g} mpc",
     )  # fmt: skip
-    results.figures = pages.figures(maps, library, detected, stars, scenario_of(config, *POINT), traced, results.tables)
+    hills = HillsMechanism().eject(stars, sky.tracks, config.brute_force, span=config.span, seed=config.seed)
+    results.figures = pages.figures(
+        maps, library, detected, stars, scenario_of(config, *POINT), hills, traced, results.tables
+    )
     return results
 
 
@@ -120,7 +124,7 @@ def binary_of(config: Config, mass: float) -> BlackHoleBinary:
     from starloom.galactic_center.binary import BlackHoleBinary
 
     return BlackHoleBinary(
-        mass, density=config.density, dispersion=config.dispersion, ratio_mode=config.ratio_mode  # type: ignore[arg-type]
+        mass, density=config.density, dispersion=config.dispersion, ratio_mode=config.ratio_mode
     )  # fmt: skip
 
 
@@ -375,7 +379,7 @@ STUDY = Study(
     ),
     config=Config,
     presets={
-        "tour": {"library": 30_000, "brute_force": 10_000, "skies": 300, "masses": 10, "separations": 8, "samples": 16,
+        "tour": {"library": 20_000, "brute_force": 6000, "skies": 300, "masses": 10, "separations": 8, "samples": 16,
                  "variant": ""},
         "quick": {},
         "full": {"library": 1_000_000, "brute_force": 400_000, "skies": 10_000, "samples": 400},

@@ -13,7 +13,7 @@ from starloom.results.figures import Figure, Image, Layer, Line, Panel, Points, 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galactic_center.ejection import Stars
+    from starloom.galactic_center.ejection import Ejected, Stars
     from starloom.galactic_center.exclusion import ExpectedMap
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.scenario import Scenario
@@ -29,6 +29,7 @@ def figures(
     detected: Mapping[str, Any],
     stars: Stars,
     scenario: Scenario,
+    hills: tuple[Ejected, float],
     traced: Mapping[str, QTable],
     tables: Mapping[str, QTable],
 ) -> list[Figure]:
@@ -37,7 +38,7 @@ def figures(
     return [
         _map_figure("exclusion_dr3", "Gaia DR3, none seen", maps, "dr3"),
         _map_figure("exclusion_dr4", "Gaia DR4, if none will be seen", maps, "dr4"),
-        _velocities(library, weights, detected, scenario),
+        _velocities(library, weights, detected, scenario, hills),
         _sky(library, weights, detected, scenario, traced),
         _speeds(library, weights, detected, scenario, traced),
         _assumptions(tables["assumptions"]),
@@ -84,7 +85,13 @@ def _map_figure(name: str, title: str, maps: Mapping[str, ExpectedMap], release:
     return Figure(name, caption, panels, columns=2, panel_size=(6.0, 4.8))
 
 
-def _velocities(library: StarLibrary, weights: Array, detected: Mapping[str, Any], scenario: Scenario) -> Figure:
+def _velocities(
+    library: StarLibrary,
+    weights: Array,
+    detected: Mapping[str, Any],
+    scenario: Scenario,
+    hills: tuple[Ejected, float],
+) -> Figure:
     from starloom.galactic_center.ejection import VelocityLaw
 
     edges = np.geomspace(550.0, 3000.0, 33)
@@ -92,11 +99,14 @@ def _velocities(library: StarLibrary, weights: Array, detected: Mapping[str, Any
     total = weights.sum()
     at = library.arrived.ejected.speed
     number = np.histogram(at, edges, weights=weights)[0]
+    torn, each = hills
+    by_hills = each * np.histogram(torn.speed[torn.alive], edges)[0]
     law = VelocityLaw(scenario.binary.circular_speed(scenario.separation_then(0.0)), scenario.binary.ratio)
     first = Panel(
         [
             Steps(logs, number / width, "all stars alive today"),
             Line(logs, total * law.pdf(edges) * edges * np.log(10.0), "law of the present binary, same number"),
+            Steps(logs, by_hills / width, "Hills mechanism, 1e-4 per year"),
         ],
         "log10 ejection speed [km/s]", "stars per dex", title=scenario.label, y_log=True,
     )  # fmt: skip
@@ -112,7 +122,7 @@ def _velocities(library: StarLibrary, weights: Array, detected: Mapping[str, Any
     )  # fmt: skip
     caption = (
         "Speeds at which stars leave the center (3 pc) and their speeds today, expected numbers in the whole Galaxy "
-        "and among the candidates."
+        "and among the candidates. Beside them binaries taken apart by Sgr A* alone at 1e-4 per year."
     )
     return Figure("velocities", caption, [first, second], columns=2, panel_size=(6.0, 4.0))
 
