@@ -15,6 +15,7 @@ from starloom.dynamics.potentials import Potential
 from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
 from starloom.errors import ConfigError, MissingColumnError
 from starloom.galactic_center.flight import LAUNCH_RADIUS
+from starloom.seeds import generator
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -89,9 +90,12 @@ class Traceback:
             When one of the six coordinates is missing.
         CatalogError
             When the table is empty.
+        ConfigError
+            When the seed is no number of at least 0.
         """
         from astropy import units as u
 
+        generator(seed)  # says what is wrong with a seed that is none
         stars = SCHEMA.apply(table, survey, label=label)
         if "distance" not in stars.colnames and "parallax" not in stars.colnames:
             raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; a traceback needs one of them")

@@ -104,6 +104,8 @@ def test_bad_tables_are_refused():
     with pytest.raises(UnitError):
         TRACER.predict(bad, seed=1)
     with pytest.raises(ConfigError):
+        TRACER.predict(good, seed=-1)
+    with pytest.raises(ConfigError):
         Traceback(MODEL, TRACER.frame, span=0.0)
     with pytest.raises(ConfigError):
         Traceback(MODEL, TRACER.frame, samples=2)
