@@ -170,12 +170,12 @@ class BlackHoleBinary:
         return [(low, 1.0 - (place - low)), (low + 1, place - low)]
 
     def stellar_rate(self, separation: ArrayLike) -> Array:
-        """|da/dt| from passing stars, G rho H a^2 / sigma, in pc/Myr at separations in pc."""
+        """Rate of shrinking by passing stars, G rho H a^2 / sigma, in pc/Myr at separations in pc."""
         a = np.asarray(separation, dtype=float)
         return np.asarray(G_PC * self.density * self.hardening(a) * a**2 / self.dispersion / MYR)
 
     def wave_rate(self, separation: ArrayLike) -> Array:
-        """|da/dt| from gravitational waves (Peters 1964), in pc/Myr at separations in pc."""
+        """Rate of shrinking by gravitational waves (Peters 1964), in pc/Myr at separations in pc."""
         return self._wave_constant / np.asarray(separation, dtype=float) ** 3
 
     @property

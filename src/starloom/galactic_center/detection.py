@@ -165,7 +165,7 @@ def fast_share(
     Returns
     -------
     ndarray
-        (n,). Distances are 1/|parallax|, as the definition has them.
+        (n,). Distances are one over the absolute parallax, as the definition has them.
     """
     count = len(ra)
     drawn = values[:, :, None] + errors[:, :, None] * rng.standard_normal((4, count, rule.draws))

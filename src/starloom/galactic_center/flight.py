@@ -31,7 +31,7 @@ class Flown:
     ----------
     x, v : (n, 3) Galactocentric kpc and km/s today; NaN where a star could not be carried.
     seen : the same as seen from the Sun, each (n,).
-    energy_error : (n,) |E - E0| / |E0|.
+    energy_error : (n,) change of the energy over the energy.
     returns : (n,) passages back through the center on the way.
     reason : (n,) why a star cannot be trusted; empty where it can.
     """
