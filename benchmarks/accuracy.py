@@ -45,6 +45,7 @@ def systems() -> list[System]:
     import accuracy_forest
     import accuracy_galaxies
     import accuracy_halo
+    import accuracy_galactic_center
     import accuracy_origins
     import accuracy_seismic
     import accuracy_snail
@@ -58,6 +59,7 @@ def systems() -> list[System]:
         accuracy_disk.SYSTEM,
         accuracy_forest.SYSTEM,
         accuracy_halo.SYSTEM,
+        accuracy_galactic_center.SYSTEM,
         accuracy_origins.SYSTEM,
         accuracy_snail.SYSTEM,
         accuracy_som.SYSTEM,

@@ -39,6 +39,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_forest
     import speed_galaxies
     import speed_halo
+    import speed_galactic_center
     import speed_scoring
     import speed_sdss
     import speed_seismic_ages
@@ -65,6 +66,7 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "halo": speed_halo.section,
         "ages of stars": speed_ages.section,
         "snail": speed_snail.section,
+        "galactic center": speed_galactic_center.section,
     }
 
 

@@ -13,6 +13,7 @@ import typer
 from starloom import errors, progress
 from starloom.cli import dependence, galaxies, predict, sdss, som, streams, train
 from starloom.cli.ages import ages
+from starloom.cli import dependence, hypervelocity, predict, sdss, som, streams, train
 from starloom.cli.orbits import orbits
 from starloom.cli.tour import tour
 from starloom.cli.snail import snail
@@ -48,6 +49,7 @@ app.add_typer(som.app, name="som")
 app.add_typer(sdss.app, name="sdss")
 app.add_typer(galaxies.app, name="galaxies")
 app.add_typer(dependence.app, name="dependence")
+app.add_typer(hypervelocity.app, name="hypervelocity")
 
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A study; see `starloom studies`.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; see `starloom data list`.")]

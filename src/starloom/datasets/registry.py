@@ -9,6 +9,7 @@ from starloom.datasets.dataset import DataFile, Dataset
 from starloom.datasets.entries import (
     apogee,
     dwarfs,
+    fast_stars,
     galaxies,
     giants,
     isochrones,
@@ -25,6 +26,7 @@ from starloom.errors import DatasetError
 _SUBJECTS = (
     apogee,
     dwarfs,
+    fast_stars,
     galaxies,
     giants,
     isochrones,

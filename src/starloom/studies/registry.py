@@ -25,6 +25,7 @@ STUDIES = {
     "redshift-som": "starloom.studies.redshift_som",
     "sdss-targets": "starloom.studies.sdss_targets",
     "seismic-ages": "starloom.studies.seismic_ages",
+    "sgra-companion": "starloom.studies.sgra_companion",
     "star-foundation": "starloom.studies.star_foundation",
     "stream-mock": "starloom.studies.stream_mock",
     "stream-origins": "starloom.studies.stream_origins",
