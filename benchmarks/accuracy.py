@@ -43,9 +43,9 @@ def systems() -> list[System]:
     import accuracy_ages
     import accuracy_disk
     import accuracy_forest
+    import accuracy_galactic_center
     import accuracy_galaxies
     import accuracy_halo
-    import accuracy_galactic_center
     import accuracy_origins
     import accuracy_seismic
     import accuracy_snail

@@ -37,9 +37,9 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_dependence
     import speed_dynamics
     import speed_forest
+    import speed_galactic_center
     import speed_galaxies
     import speed_halo
-    import speed_galactic_center
     import speed_scoring
     import speed_sdss
     import speed_seismic_ages

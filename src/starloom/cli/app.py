@@ -11,12 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from starloom import errors, progress
-from starloom.cli import dependence, galaxies, predict, sdss, som, streams, train
+from starloom.cli import dependence, galaxies, hypervelocity, predict, sdss, som, streams, train
 from starloom.cli.ages import ages
-from starloom.cli import dependence, hypervelocity, predict, sdss, som, streams, train
 from starloom.cli.orbits import orbits
-from starloom.cli.tour import tour
 from starloom.cli.snail import snail
+from starloom.cli.tour import tour
 
 USAGE_STATUS, INTERRUPT_STATUS = 2, 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries its own copy of click, where this class lives
