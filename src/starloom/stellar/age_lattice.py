@@ -26,7 +26,7 @@ EEPS = {"MIST": (202, 605, 2)}
 """First and last EEP and step of a model: zero-age main sequence to the tip of the giant branch."""
 MOST_EEPS = 260
 REFERENCE_A_V = 0.4
-LAYOUT = 1
+KIND = "lattice of isochrones for ages"
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,10 @@ class AgeLattice:
 
     def save(self, folder: str | Path) -> None:
         """Write the lattice as safetensors and JSON; building one of the whole grid takes some seconds."""
-        from safetensors.numpy import save
+        from starloom.saved_models import save_model
 
-        from starloom.files import write_bytes, write_json
-
-        path = Path(folder)
-        write_bytes(path / "lattice.safetensors", save({k: np.ascontiguousarray(v) for k, v in self.arrays().items()}))
-        about = {"layout": LAYOUT, "source": self.source, "bands": self.bands, "weighted_by": self.weighted_by}
-        write_json(path / "lattice.json", about)
+        about = {"source": self.source, "bands": self.bands, "weighted_by": self.weighted_by}
+        save_model(folder, KIND, about, self.arrays())
 
     @classmethod
     def load(cls, folder: str | Path) -> AgeLattice:
@@ -201,20 +197,13 @@ class AgeLattice:
         ModelFileError
             When a file is missing, broken or of another version.
         """
-        import json
+        from starloom.saved_models import load_model
 
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        path = Path(folder)
+        about, arrays = load_model(folder, KIND)
         try:
-            about = json.loads((path / "lattice.json").read_text())
-            arrays = load_file(path / "lattice.safetensors")
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ModelFileError(f"{path} holds no lattice of ages: {error}; build it again") from error
-        if about.get("layout") != LAYOUT:
-            raise ModelFileError(f"{path} is of layout {about.get('layout')}, not {LAYOUT}; build it again")
-        return cls(about["source"], tuple(about["bands"]), weighted_by=about["weighted_by"], **arrays)
+            return cls(about["source"], tuple(about["bands"]), weighted_by=about["weighted_by"], **arrays)
+        except (KeyError, TypeError) as error:
+            raise ModelFileError(f"{folder} holds no lattice of ages: {error}; build it again") from error
 
 
 def _axis(low: float, high: float, native: Floats, step: float) -> Floats:

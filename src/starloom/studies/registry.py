@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from starloom.catalog.schema import Schema
     from starloom.studies.study import Study
 
-STUDIES = {
-    "age-attribution": "starloom.studies.age_attribution",
-    "age-metallicity": "starloom.studies.age_metallicity",
-    "alpha-sequences": "starloom.studies.alpha_sequences",
-    "galaxy-scaling": "starloom.studies.galaxy_scaling",
-    "gaia-snail": "starloom.studies.gaia_snail",
+STUDIES = {  # in the order of a tour
     "gd1-stream": "starloom.studies.gd1_stream",
-    "gse-mass": "starloom.studies.gse_mass",
-    "metal-poor-disk": "starloom.studies.metal_poor_disk",
     "pal5-stream": "starloom.studies.pal5_stream",
-    "redshift-som": "starloom.studies.redshift_som",
-    "sdss-targets": "starloom.studies.sdss_targets",
-    "seismic-ages": "starloom.studies.seismic_ages",
-    "sgra-companion": "starloom.studies.sgra_companion",
-    "star-foundation": "starloom.studies.star_foundation",
     "stream-mock": "starloom.studies.stream_mock",
     "stream-origins": "starloom.studies.stream_origins",
+    "star-foundation": "starloom.studies.star_foundation",
+    "alpha-sequences": "starloom.studies.alpha_sequences",
+    "age-metallicity": "starloom.studies.age_metallicity",
+    "age-attribution": "starloom.studies.age_attribution",
+    "seismic-ages": "starloom.studies.seismic_ages",
+    "metal-poor-disk": "starloom.studies.metal_poor_disk",
+    "gse-mass": "starloom.studies.gse_mass",
+    "gaia-snail": "starloom.studies.gaia_snail",
+    "sgra-companion": "starloom.studies.sgra_companion",
+    "sdss-targets": "starloom.studies.sdss_targets",
+    "galaxy-scaling": "starloom.studies.galaxy_scaling",
+    "redshift-som": "starloom.studies.redshift_som",
 }
 
 

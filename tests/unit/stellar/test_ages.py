@@ -131,8 +131,8 @@ def test_a_lattice_is_saved_and_read(lattice, tmp_path, model):
     assert again.bands == lattice.bands
     for name, values in lattice.arrays().items():
         np.testing.assert_array_equal(getattr(again, name), values)
-    (tmp_path / "model" / "lattice.safetensors").write_bytes(b"broken")
-    with pytest.raises(ModelFileError, match="build it again"):
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(ModelFileError, match="not as it was saved"):
         AgeLattice.load(tmp_path / "model")
 
 
