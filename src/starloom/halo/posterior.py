@@ -226,8 +226,6 @@ def sample_posterior(
     nutpie, pyfunc = _nutpie()
     top = start if start is not None else best_fit(likelihood, starts=starts, seed=seed)
     size = likelihood.size
-    begins = top.y + 0.5 * np.clip(prior_draws(likelihood, max(chains, 1), seed + 1) - top.y, -2.0, 2.0)
-    order = iter(range(10**9))
     counter = [0]
 
     def make_logp() -> Callable[..., tuple[float, Array]]:
@@ -241,7 +239,9 @@ def sample_posterior(
         return lambda y, **_: {"y": np.array(y)}
 
     def initial(seed: int) -> Array:
-        return np.array(begins[next(order) % len(begins)])
+        # from the chain's own seed, so that it does not matter which chain asks first
+        drawn = prior_draws(likelihood, 1, np.random.default_rng(int(seed) % 2**63))[0]
+        return np.asarray(top.y + 0.5 * np.clip(drawn - top.y, -2.0, 2.0))
 
     model = pyfunc.from_pyfunc(
         size, make_logp, make_expand, [np.dtype(np.float64)], [(size,)], ["y"], make_initial_point_fn=initial

@@ -153,7 +153,10 @@ def _fit_numbers(results: Results, work: Analysis, answer: object, name: str, ab
             f"{name}: height of the long axis above the plane", height[0], "deg", low=height[1], high=height[2],
             published=Published(16.0, f"{LANE}, abstract"),
         )  # fmt: skip
-    results.number(f"{name}: worst R-hat", float(np.max(posterior.r_hat)), "", bar=Bar("<=", 1.05))
+    results.number(
+        f"{name}: worst R-hat", float(np.max(posterior.r_hat)), "",
+        bar=None if work.config.preset == "tour" else Bar("<=", 1.05),
+    )  # fmt: skip
     results.number(f"{name}: fewest effective draws", float(np.min(posterior.effective_size)), "draws")
     results.number(f"{name}: diverging steps", float(posterior.divergences), "draws")
 
