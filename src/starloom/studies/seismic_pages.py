@@ -190,7 +190,7 @@ def _age_figure(scene: Scene) -> Figure:
                 )
             )  # fmt: skip
     caption = (
-        "Ages from latents, Teff and [Fe/H] against the truth. In the lower row age and [alpha/M] go together in "
+        "Ages from latents, Teff and [Fe/H] against the truth. In the lower rows age and [alpha/M] go together in "
         "another way than in the training."
     )
     return Figure("ages", caption, panels, columns=2, panel_size=(4.4, 3.8))
