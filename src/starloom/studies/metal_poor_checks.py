@@ -280,10 +280,10 @@ def against_minesweeper(results: Results, config: Config, models: Models, table:
     results.warn(
         "The comparison with MINESweeper uses its own Teff, log g and initial [Fe/H], which lie on its isochrones "
         "already, and adds the magnitudes a second time: it tests models and priors, not the spectra. MINESweeper's "
-        "ages carry an age prior for each Galactic component, ours a flat one. Most of the difference in age is "
-        "[alpha/Fe]: here it raises the metallicity of scaled-solar models (Salaris), which makes them cooler and the "
-        "stars younger; ignoring it brings the ages close to MINESweeper's. Metal-poor dwarfs get young ages in both: "
-        "the main sequence hardly depends on age, so an error of the models' colors passes for one."
+        "ages carry an age prior for each Galactic component, ours a flat one. [alpha/Fe] raises here the metallicity "
+        "of scaled-solar models (Salaris), which makes them cooler and the stars younger; ignoring it brings the ages "
+        "closer to MINESweeper's. What else differs was not tested. Metal-poor dwarfs get young ages in both, perhaps "
+        "because an error of the models' colors passes for age where the main sequence hardly depends on it."
     )
     return {"table": ours, "used": used & (near | poor), "poor": poor}
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 LEVELS = (1.1394, 2.9957, 5.8091)  # expected numbers whose zero is excluded at 68, 95 and 99.7 %
+WILL = 0.97  # mpc, 200 au
 MASS_LABEL = "log10 companion mass [Msun]"
 
 
@@ -64,11 +65,11 @@ def _map_figure(name: str, title: str, maps: Mapping[str, ExpectedMap], release:
                   contour_label="excluded at 68, 95, 99.7 %"),
         ]  # fmt: skip
         if kind == "separation":
-            inside = np.array([x[0], 0.0])
+            inside, stellar = np.array([x[0], 0.0]), np.array([x[0], np.log10(WILL)])
             layers += [
                 Line(inside, np.full(2, np.log10(2000.0)), "journal: 2000 Msun, <= 1 mpc", role="reference"),
                 Line(inside, np.full(2, 3.0), "preprint: 1000 Msun", role="reference"),
-                Points([np.log10(0.776)], [np.log10(400.0)], "Will+2023, reported", role="reference"),
+                Line(stellar, np.log10(400.0) - (stellar - np.log10(WILL)), "orbit of S0-2", role="reference"),
             ]
         else:
             layers.append(
@@ -79,7 +80,8 @@ def _map_figure(name: str, title: str, maps: Mapping[str, ExpectedMap], release:
     caption = (
         "Mean number of uncontroversial hypervelocity stars for a companion on a circular orbit today (left) and for "
         "one that merged with Sgr A* (right). Above a line none seen excludes the companion. Dashed: published limits "
-        "of the same kind of search; the circle: a limit from the orbit of S0-2 (arXiv:2307.16646, 160 au, reported). "
+        "of the same kind of search, and the bound from the orbit of S0-2 by the wobble of Sgr A* (arXiv:2307.16646: "
+        "400 Msun at 200 au, as 1/a). "
         "GRAVITY (arXiv:2004.07187) reports less than about 1000 Msun anywhere within 1 arcsec (40 mpc)."
     )
     return Figure(name, caption, panels, columns=2, panel_size=(6.0, 4.8))
