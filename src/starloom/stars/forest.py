@@ -47,8 +47,8 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
     max_features : inputs tried at each split, as scikit-learn's trees take it; None for all.
     seed : of resampling, of draws within errors and of the trees.
     error_share : width of the draws in units of the width of what a true input may be. 0 only pulls uncertain inputs
-        in, 1 makes full draws, which wash out what the labels would still tell; a half is best in the trials of
-        docs/age_attribution.md.
+        in, 1 makes full draws, which wash out what the labels would still tell; a half did well in trials on
+        made relations, whose results are not kept.
     calibrate : learn bias, spread and levels on the validation set or on the stars each tree left out.
     workers : threads that grow trees; the result does not depend on it.
 
