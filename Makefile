@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= results/gd1-stream
+OUT ?= results/tour
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # Tables beside the checkout are used where they exist; otherwise each dataset is looked for elsewhere.
@@ -25,11 +25,11 @@ $(VENV)/installed-docs: $(VENV)/installed
 	touch $@
 
 run: install
-	$(BIN)/starloom run gd1-stream --preset quick --out $(OUT)
+	$(BIN)/starloom tour --resume --out $(OUT)
 
-# One thread a worker: two workers share two cores.
+# One thread a worker: two workers share two cores; the one that is done first takes tests from the other.
 test: install
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
 
 lint: install
 	$(BIN)/ruff check .

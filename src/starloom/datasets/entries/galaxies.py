@@ -144,7 +144,7 @@ EFFICIENTNET_LITE0_IMAGENET = Dataset(
     files=(
         DataFile(
             name="weights",
-            file_name="efficientnet_lite0.pth",
+            file_name="efficientnet-lite0-57934424.pth",
             meaning="state dictionary of torch: 4,652,008 parameters with the classifier of 1,000 classes",
             sources=(
                 Packaged(
@@ -209,7 +209,10 @@ GZ_MORPH_FEATURES = Dataset(
     ),
     license="none stated (a table of a course of the University of Sydney)",
     citation=_GALAXY_ZOO,
-    notes="Radii of -9999 and single wild colors are there: failed measurements of SDSS.",
+    notes=(
+        "Radii of -9999 and single wild colors are there: failed measurements of SDSS. It has no source to download "
+        "from: put the file into a data folder."
+    ),
 )
 
 GZ_VOTES = Dataset(
@@ -238,7 +241,8 @@ GZ_VOTES = Dataset(
     citation=f"{_GALAXY_ZOO}; 2022MNRAS.509.3966W Walmsley et al. 2022, Galaxy Zoo DECaLS",
     notes=(
         "gz2_task1 has no ids: the shares are raw and weighted, without artifacts, the totals count those too. From "
-        "ralorin/galaxy-morphology at commit d7b1b52 and mwalmsley/galaxy-zoo-bayesian-cnn at commit 88604a6."
+        "ralorin/galaxy-morphology at commit d7b1b52 and mwalmsley/galaxy-zoo-bayesian-cnn at commit 88604a6. It has "
+        "no source to download from: put the files into a data folder."
     ),
 )
 
