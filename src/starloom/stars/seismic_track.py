@@ -47,7 +47,8 @@ class Track:
         design = _terms((places - center) / scale)
         penalty = RIDGE * np.eye(design.shape[1])
         penalty[0, 0] = 0.0
-        return cls(center, scale, np.linalg.solve(design.T @ design + penalty, design.T @ teff))
+        found = np.linalg.solve(design.T @ design + penalty, design.T @ teff)
+        return cls(center, scale, np.asarray(found, dtype=np.float64))
 
     def excess(self, places: Floats, teff: Floats) -> Floats:
         """Teff above the mean (n,), K; places beyond four widths count as four widths away, NaN stays NaN."""
