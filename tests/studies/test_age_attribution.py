@@ -26,15 +26,15 @@ def _grid():
         pytest.skip(f"the MIST grid cannot be had here: {error}")
 
 
-def run(out, data, *overrides):
+def run(out, data, *overrides, publish=None):
     config = configure(age_attribution.STUDY, preset="tour", seed=2, overrides=(*SMALL, *overrides))
-    folder = execute(age_attribution.STUDY, config, data=data, out=out, publish=build)
+    folder = execute(age_attribution.STUDY, config, data=data, out=out, publish=publish)
     record = json.loads((folder / "results.json").read_text())
     return folder, record, {entry["name"]: entry for entry in record["numbers"]}
 
 
 def test_on_the_mock(tmp_path):
-    folder, record, numbers = run(tmp_path / "out", "mock")
+    folder, record, numbers = run(tmp_path / "out", "mock", publish=build)
     assert record["title"].startswith("[simulated input]")
     for name in ("all stages", "red clump"):
         assert numbers[f"simulated {name}: additivity of the contributions"]["verdict"] == "pass"

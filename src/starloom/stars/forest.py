@@ -105,8 +105,9 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
         X : inputs (n, F); NaN where missing.
         y : labels (n,) or (n, O).
         X_error : standard errors of the inputs (n, F) or (F,); NaN counts as none.
-        y_error : standard errors of the labels, shape of y: a star weighs 1 / s^2, the squares averaged over the
-            outputs in units of their scatter; errors below their 16th percentile count as that.
+        y_error : standard errors s of the labels, shape of y; NaN counts as none. A star weighs 1 / (s^2 + t^2), the
+            squares averaged over the outputs in units of their scatter, where t is how labels scatter at given inputs
+            beyond their errors, found by a few trees on stars that they left out.
         sample_weight : further weights (n,).
         validation : ``(X, y)`` or ``(X, y, X_error)`` of stars to calibrate on, which are not in X.
 
@@ -135,7 +136,7 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
         scale = np.std(labels, axis=0)
         scale[~(scale > 0)] = 1.0
         if y_error is not None:
-            weights = weights * forest_errors.label_weights(y_error, labels, scale)
+            weights = weights * self._label_weights(y_error, inputs, labels, weights, scale)
         self.labels_ = labels
         self.deviates_ = forest_errors.even_deviates(self.n_trees, inputs.shape[1], self.seed)
         grown, left_out = grow(
@@ -167,6 +168,24 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
         if widths is None or self.error_share == 0.0:
             return np.zeros_like(stars)
         return np.asarray((widths / self.error_share) ** 2 / self.true_inputs_[1])
+
+    def _label_weights(
+        self, y_error: ArrayLike, inputs: Floats, labels: Floats, weights: Floats, scale: Floats
+    ) -> Floats:
+        """What the labels weigh (n,) by their errors."""
+        given = np.asarray(y_error, dtype=np.float64)
+        label_errors = forest_errors.checked_errors(given.reshape(len(labels), -1), labels, "y_error")
+        assert label_errors is not None  # it was given
+        few, left_out = grow(
+            inputs, labels / scale, None, weights, trees=PILOT_TREES, seed=self.seed, workers=self.workers,
+            min_samples_leaf=self.min_samples_leaf, max_features=self.max_features,
+        )  # fmt: skip
+        answers = few.value[few.leaves(inputs, None, np.zeros((PILOT_TREES, inputs.shape[1])))] * scale
+        seen = left_out.any(axis=1)
+        residuals = np.full_like(labels, np.nan)
+        count = left_out[seen].sum(axis=1)[:, None]
+        residuals[seen] = labels[seen] - (answers[seen] * left_out[seen, :, None]).sum(axis=1) / count
+        return forest_errors.label_weights(label_errors, residuals, scale)
 
     def _order(self) -> None:
         """The training labels in order, one column an output."""
@@ -367,3 +386,5 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
 
 MOST_TO_CALIBRATE = 4000
 """Stars on which a forest is calibrated, at most."""
+PILOT_TREES = 12
+"""Trees that tell how labels scatter beyond their errors."""

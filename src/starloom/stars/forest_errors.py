@@ -61,15 +61,13 @@ def checked_errors(given: ArrayLike | None, values: Floats, name: str) -> Floats
     return np.nan_to_num(errors, nan=0.0)
 
 
-def label_weights(given: ArrayLike, labels: Floats, scale: Floats) -> Floats:
-    """Weights (n,) of labels (n, O) with errors s: ``1 / max(s^2, best)``, in units of 1 / best.
+def label_weights(errors: Floats, residuals: Floats, scale: Floats) -> Floats:
+    """Weights (n,) of labels (n, O) with errors s: ``1 / (s^2 + t^2)``, the largest 1.
 
-    ``best`` is the 16th percentile of s^2, so that a few very small errors do not rule.
+    ``t^2`` is the variance of the labels at given inputs beyond their errors, from the residuals (n, O) of stars that
+    a forest did not see (NaN where there are none). Without it the stars with small errors would rule over leaves in
+    which the labels differ by far more than any error, and stars of the other kind would count for nothing.
     """
-    errors = checked_errors(np.asarray(given, dtype=np.float64).reshape(len(labels), -1), labels, "y_error")
-    assert errors is not None  # it was given
-    variance = np.mean((errors / scale) ** 2, axis=1)
-    best = float(np.quantile(variance, 0.16))
-    if best == 0.0:
-        best = float(variance[variance > 0].min()) if (variance > 0).any() else 1.0
-    return np.asarray(best / np.maximum(variance, best))
+    _, beyond = true_inputs(residuals, errors)
+    variance = np.mean((errors**2 + beyond) / scale**2, axis=1)
+    return np.asarray(variance.min() / variance)

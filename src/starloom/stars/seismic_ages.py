@@ -3,7 +3,8 @@
 1. A variational encoder-decoder learns, from pairs of a spectrum and a power spectrum, a few latents of a spectrum from
    which the power spectrum can be told. No age and no abundance goes in, so that what they know is seismology.
 2. A probabilistic forest reads nu_max and delta_nu off the latents.
-3. A probabilistic forest reads the age off the latents, Teff and [Fe/H], trained on the few stars with seismic ages.
+3. A probabilistic forest reads the age off the latents, Teff, [Fe/H] and how hot the star is for its latents and
+   [Fe/H] (``seismic_track``), trained on the few stars with seismic ages.
 
 [alpha/M] goes into none of them; ``seismic_diagnostics`` measures how much of it comes through all the same.
 """
@@ -23,6 +24,7 @@ from starloom.seeds import generator, torch_generator
 from starloom.stars import seismic_catalog as catalog
 from starloom.stars.seismic_basis import SpectralBasis
 from starloom.stars.seismic_diagnostics import active
+from starloom.stars.seismic_track import Track
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from starloom.stars.seismic_spectra import Normalized
 
 Floats = NDArray[np.float64]
-KIND = "seismic ages 1"
+KIND = "seismic ages 2"
 SEISMIC = ("nu_max", "delta_nu")
 TYPICAL_ERRORS = {"teff": 25.0, "fe_h": 0.03}
 """Errors taken where a table has none: K and dex."""
@@ -76,6 +78,7 @@ class SeismicAges:
     seismic, age : the forests; None before they were fitted.
     limits : misfit above which a spectrum is a stranger; range of ln nu_max, Teff and [Fe/H] in training.
     history : how it was trained.
+    track : mean Teff of giants of given latents and [Fe/H]; None before the ages were fitted.
     """
 
     basis: SpectralBasis
@@ -85,6 +88,7 @@ class SeismicAges:
     age: ProbabilisticForest | None = None
     limits: dict[str, Any] = field(default_factory=dict)
     history: dict[str, Any] = field(default_factory=dict)
+    track: Track | None = None
 
     # ---------------------------------------------------------------------------------------------------- fitting
 
@@ -179,12 +183,20 @@ class SeismicAges:
         self.limits["log_nu_max"] = [float(v) for v in np.quantile(log_values[known, 0], [0.002, 0.998])]
 
     def features(self, latents: Latents, table: QTable) -> tuple[Floats, Floats]:
-        """What the age forest reads, and its errors: active latents, Teff, [Fe/H], each (n, F)."""
-        columns, errors = [latents.mean[:, self.used]], [latents.error[:, self.used]]
+        """What the age forest reads, and its errors: active latents, Teff, [Fe/H], Teff above the track, each (n, F).
+
+        Latents have none: their means are what is expected of them, already drawn in as far as the spectrum is unsure,
+        and the forest learned from stars whose latents were so too. The last column is there once a track is.
+        """
+        means = latents.mean[:, self.used]
+        columns, errors = [means], [np.zeros_like(means)]
         for name in ("teff", "fe_h"):
             values, spread = _column(table, name), _column(table, f"{name}_error")
             columns.append(values[:, None])
             errors.append(np.where(np.isfinite(spread) & (spread >= 0), spread, TYPICAL_ERRORS[name])[:, None])
+        if self.track is not None:
+            columns.append(self.track.excess(np.hstack([means, columns[2]]), columns[1][:, 0])[:, None])
+            errors.append(errors[1])
         return np.hstack(columns), np.hstack(errors)
 
     def fit_ages(
@@ -211,10 +223,15 @@ class SeismicAges:
         from starloom.stars.forest import ProbabilisticForest
 
         age, spread = _column(table, "age"), _column(table, "age_error")
-        inputs, errors = self.features(latents, table)
+        self.track = None
+        inputs, _ = self.features(latents, table)
         known = np.isfinite(age) & (age > 0) & (age < 20.0) & np.isfinite(inputs).all(axis=1)
         if known.sum() < 50:
             raise FitError(f"{int(known.sum())} stars have an age, Teff, [Fe/H] and a spectrum: 50 are needed")
+        count = int(self.used.sum())
+        places = np.delete(inputs[known], count, axis=1)  # all but Teff
+        self.track = Track.fit(places, inputs[known][:, count])
+        inputs, errors = self.features(latents, table)
         relative = np.where(np.isfinite(spread) & (spread > 0), spread / np.where(known, age, 1.0), 0.3)
         self.age = ProbabilisticForest(n_trees=trees, min_samples_leaf=least_leaf, seed=seed)
         self.age.fit(
@@ -223,8 +240,7 @@ class SeismicAges:
             X_error=errors[known],
             y_error=np.clip(relative[known], 0.01, 2.0) / np.log(10.0),
         )
-        count = int(self.used.sum())
-        self.limits["labels"] = np.quantile(inputs[known][:, count:], [0.002, 0.998], axis=0).tolist()
+        self.limits["labels"] = np.quantile(inputs[known][:, count : count + 2], [0.002, 0.998], axis=0).tolist()
         self.history |= {"age_stars": int(known.sum()), "age_stars_left_out": int((~known).sum())}
 
     # -------------------------------------------------------------------------------------------------- answering
@@ -337,6 +353,8 @@ class SeismicAges:
         tensors = net.tensors_of(self.network)
         tensors |= {f"basis.{name}": torch.from_numpy(np.asarray(v)) for name, v in self.basis.arrays().items()}
         tensors["used"] = torch.from_numpy(self.used)
+        if self.track is not None:
+            tensors |= {f"track.{name}": torch.from_numpy(np.asarray(v)) for name, v in self.track.arrays().items()}
         settings = {
             "network": net.shape_of(self.network),
             "limits": self.limits,
@@ -363,9 +381,11 @@ class SeismicAges:
             forests = {name: ProbabilisticForest.load(Path(folder) / name) for name in settings["forests"]}
             used = tensors["used"].numpy().astype(bool)
             limits, history = settings["limits"], settings["history"]
+            parts = {name.removeprefix("track."): v.numpy() for name, v in tensors.items() if name.startswith("track.")}
+            track = Track(**parts) if "age" in forests else None
         except (KeyError, TypeError, RuntimeError) as error:
             raise ModelFileError(f"{folder} is not whole: {error}; make the model anew") from error
-        return cls(basis, network, used, forests.get("seismic"), forests.get("age"), limits, history)
+        return cls(basis, network, used, forests.get("seismic"), forests.get("age"), limits, history, track)
 
 
 def _column(table: QTable, name: str) -> Floats:

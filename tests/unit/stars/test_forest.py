@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
@@ -11,8 +9,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from starloom.errors import CatalogError, ConfigError, ModelFileError
 from starloom.inference.calibration import sample_pit, uniform_distance
+from starloom.neural.checkpoints import load_folder, save_folder
 from starloom.stars import forest_kernels as kernels
-from starloom.stars.forest import ProbabilisticForest
+from starloom.stars.forest import KIND, ProbabilisticForest
 from starloom.stars.forest_calibration import LEVELS
 from starloom.stars.forest_errors import seen, true_inputs
 from starloom.stats.scores import crps_of_quantiles
@@ -144,6 +143,18 @@ def test_label_errors_and_weights():
     assert off["weights"] < 0.2 * off["none"]
 
 
+def test_label_errors_weigh_no_more_than_labels_scatter_beyond_them():
+    """Two kinds of labels, good and poor, far apart in truth: where both scatter, the good ones do not rule."""
+    rng = np.random.default_rng(15)
+    x = rng.uniform(size=(3000, 2))
+    good = rng.random(3000) < 0.5
+    sigma = np.where(good, 0.02, 0.1)  # both below the scatter of 0.5 that inputs do not tell
+    y = np.where(good, 1.0, 0.0) + 0.5 * rng.normal(size=3000) + sigma * rng.normal(size=3000)
+    forest = ProbabilisticForest(n_trees=30, min_samples_leaf=50, calibrate=False).fit(x, y, y_error=sigma)
+    # weights 1 / sigma^2 would answer 0.96
+    assert forest.predict(x).mean() == pytest.approx(0.5, abs=0.05)
+
+
 def test_missing_inputs_are_no_obstacle():
     x, y, _ = stars(1500, 11)
     rng = np.random.default_rng(11)
@@ -195,9 +206,9 @@ def test_saved_and_loaded(tmp_path, fitted):
     assert np.array_equal(again.predict_quantiles(x, [0.1, 0.9]), fitted.predict_quantiles(x, [0.1, 0.9]))
     assert np.array_equal(again.sample(x, 5, 1), fitted.sample(x, 5, 1))
     assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
-    record = json.loads((tmp_path / "model" / "model.json").read_text())
-    record["widths"].append(1.0)
-    (tmp_path / "model" / "model.json").write_text(json.dumps(record))
+    record, tensors = load_folder(tmp_path / "model", KIND)
+    record["widths"].append(1.0)  # of a second output, of which nothing else is there
+    save_folder(tmp_path / "model", KIND, record, tensors)
     with pytest.raises(ModelFileError, match="fit and save it anew"):
         ProbabilisticForest.load(tmp_path / "model")
 
