@@ -18,7 +18,8 @@ from starloom.studies.gse_mass_steps import made_halo, stellar_models, survey_fi
 from starloom.studies.study import configure, execute
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-SMALL = ("moduli=25", "samples=40", "draws=60", "tune=60", "starts=1", "probabilities=2", "posterior_of=broken")
+SMALL = ("moduli=25", "samples=40", "draws=60", "tune=60", "starts=1", "probabilities=2", "posterior_of=broken",
+         "mock_rest=6e8")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

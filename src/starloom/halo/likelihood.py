@@ -72,6 +72,32 @@ class Volume:
         columns = [np.ascontiguousarray(column) for column in x.T]
         return columns[0], columns[1], columns[2], np.ascontiguousarray(np.asarray(self.weight, float)[kept])
 
+    def thinned(self, count: int) -> Volume:
+        """About ``count`` cells that stand for all, for first steps of a fit: drawn evenly along two plain halos.
+
+        The sums over all cells are kept without bias; the draw is the same every time.
+
+        Raises
+        ------
+        ConfigError
+            When the count is below 1.
+        """
+        if count < 1:
+            raise ConfigError(f"a volume needs 1 cell or more, got {count}")
+        x, y, z, weight = self.seen
+        if len(weight) <= count:
+            return self
+        # half after an even density, half after one that falls with the cube of the radius
+        steep = weight * np.maximum(x * x + y * y + z * z, 1.0) ** -1.5
+        share = 0.5 * weight / weight.sum() + 0.5 * steep / steep.sum()
+        rng = np.random.default_rng(0)
+        order = rng.permutation(len(weight))
+        ends = np.cumsum(share[order])
+        drawn = order[np.searchsorted(ends, ends[-1] * (np.arange(count) + rng.random()) / count)]
+        rows, times = np.unique(drawn, return_counts=True)
+        places = np.stack([x[rows], y[rows], z[rows]], axis=1)
+        return Volume(places, weight[rows] * times / (share[rows] * count), self.sun)
+
 
 @dataclass(frozen=True)
 class HaloLikelihood:

@@ -6,9 +6,10 @@ emcee, as arXiv:2306.03084 ran it, is here for comparison.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,14 @@ from starloom.halo.likelihood import HaloLikelihood
 from starloom.seeds import generator
 
 Array = NDArray[np.float64]
-STARTS, CHAINS, DRAWS, TUNE = 8, 4, 500, 400
+STARTS, CHAINS, DRAWS, TUNE = 16, 4, 500, 400
 SAME_MODE = 0.5  # in ln L: fits closer than this found the same top
 LARGEST_RHAT, FEWEST = 1.02, 200.0
 EDGE = 12.0  # logits beyond it are at the edge of the prior
+FEW_CELLS = 4000  # for the first climbs
+INSIDE = 8.0  # the same for climbs of the posterior
+POLISHED = 4  # of the first climbs, taken on with all cells
+JITTER = 0.25  # how far towards a draw of the prior a chain begins
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class BestFit:
     log_likelihood : there.
     stars : number of stars.
     count : number of parameters.
-    tops : (starts,) ln L reached from each start, largest first.
+    tops : (k,) ln L of the climbs that were taken to the end, largest first.
+    mode : (size,) sampling coordinates where the posterior is largest: away from the edges of the prior.
     """
 
     y: Array
@@ -46,6 +52,7 @@ class BestFit:
     stars: int
     count: int
     tops: Array
+    mode: Array
 
     @property
     def aic(self) -> float:
@@ -59,7 +66,7 @@ class BestFit:
 
     @property
     def agreed(self) -> int:
-        """How many starts came to the same top."""
+        """How many of the climbs taken to the end came to the same top."""
         return int((self.tops > self.tops[0] - SAME_MODE).sum())
 
 
@@ -81,6 +88,10 @@ def best_fit(
 ) -> BestFit:
     """The largest likelihood by L-BFGS from draws of the prior.
 
+    Each start first climbs the posterior of the sampling coordinates on a few thousand cells, whose prior keeps it from
+    running into an edge of the parameters, where the likelihood is flat in the logits and a climb ends below the top.
+    The best of them go on with all cells, and from there up the likelihood.
+
     Parameters
     ----------
     likelihood : what to maximize.
@@ -93,33 +104,39 @@ def best_fit(
     FitError
         When no start gave a finite likelihood.
     """
-    from scipy.optimize import minimize
-
     points = prior_draws(likelihood, starts, seed)
     points = np.clip(points, -3.0, 3.0)  # the corners of the prior are flat: a climb that starts there stays there
     if guesses is not None:
         points = np.concatenate([np.atleast_2d(guesses), points])
-    found: list[tuple[float, Array]] = []
-
-    def downhill(y: Array) -> tuple[float, Array]:
-        value, slope = likelihood.value_and_gradient(y)
-        return (-value, -slope) if math.isfinite(value) else (1e30, np.zeros_like(y))
-
-    bounds = [(-8.0, 8.0) if normal else (-EDGE, EDGE) for normal in likelihood.model.gaussian]
-    for point in points:
-        answer = minimize(
-            downhill, point, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 300, "ftol": 1e-10}
-        )
-        if answer.fun < 1e29:
-            found.append((-float(answer.fun), np.asarray(answer.x)))
+    few = dataclasses.replace(likelihood, volume=likelihood.volume.thinned(FEW_CELLS), _pool=[])
+    first = [y for y, _ in _climbs(likelihood, few.log_posterior, points, INSIDE)][:POLISHED]
+    modes = _climbs(likelihood, likelihood.log_posterior, first, INSIDE)
+    found = _climbs(likelihood, likelihood.value_and_gradient, [y for y, _ in modes], EDGE)
     if not found:
         raise FitError("no start gave a finite likelihood: look at the stars' places and at the volume")
-    found.sort(key=lambda entry: -entry[0])
-    value, y = found[0]
+    y, value = found[0]
     model = likelihood.model
     parameters = dict(zip(model.names, model.physical(y).tolist(), strict=True))
-    tops = np.array([entry[0] for entry in found])
-    return BestFit(y, parameters, value, len(likelihood.stars), len(model.names), tops)
+    tops = np.array([entry[1] for entry in found])
+    return BestFit(y, parameters, value, len(likelihood.stars), len(model.names), tops, modes[0][0])
+
+
+def _climbs(
+    likelihood: HaloLikelihood, function: Callable[[Array], tuple[float, Array]], points: Sequence[Array] | Array,
+    edge: float,
+) -> list[tuple[Array, float]]:  # fmt: skip
+    """Where L-BFGS ends from each point and the height there, highest first; logits stay within the edge."""
+    from scipy.optimize import minimize
+
+    def downhill(y: Array) -> tuple[float, Array]:
+        value, slope = function(y)
+        return (-value, -slope) if math.isfinite(value) else (1e30, np.zeros_like(y))
+
+    bounds = [(-8.0, 8.0) if normal else (-edge, edge) for normal in likelihood.model.gaussian]
+    options = {"maxiter": 300, "ftol": 1e-10}
+    answers = [minimize(downhill, y, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for y in points]
+    found = [(np.asarray(answer.x), -float(answer.fun)) for answer in answers if answer.fun < 1e29]
+    return sorted(found, key=lambda entry: -entry[1])
 
 
 @dataclass(frozen=True)
@@ -211,8 +228,9 @@ def sample_posterior(
     Parameters
     ----------
     likelihood : value and gradient.
-    start : the best fit; made from blind starts if not given. Each chain begins at another point of the prior's draws,
-        pulled half-way to it, so that chains begin apart from each other and yet not where the likelihood is flat.
+    start : the best fit; made from blind starts if not given. Each chain begins a quarter of the way from the
+        posterior's mode to another draw of the prior: apart from each other, yet not where the likelihood is flat or a
+        lesser mode would hold a chain.
     chains, draws, tune : numbers of chains, and of draws after and during the warm-up of each.
     seed : of the draws; the result does not depend on the workers.
     workers : chains at a time.
@@ -241,7 +259,7 @@ def sample_posterior(
     def initial(seed: int) -> Array:
         # from the chain's own seed, so that it does not matter which chain asks first
         drawn = prior_draws(likelihood, 1, np.random.default_rng(int(seed) % 2**63))[0]
-        return np.asarray(top.y + 0.5 * np.clip(drawn - top.y, -2.0, 2.0))
+        return np.asarray(top.mode + JITTER * np.clip(drawn - top.mode, -2.0, 2.0))
 
     model = pyfunc.from_pyfunc(
         size, make_logp, make_expand, [np.dtype(np.float64)], [(size,)], ["y"], make_initial_point_fn=initial
@@ -249,7 +267,7 @@ def sample_posterior(
     try:
         trace = nutpie.sample(
             model, draws=draws, tune=tune, chains=chains, cores=min(workers, chains), seed=seed, progress_bar=False,
-            save_warmup=False, **({"low_rank_modified_mass_matrix": True} | options),
+            save_warmup=False, **({"target_accept": 0.9} | options),
         )  # fmt: skip
     except RuntimeError as error:
         raise FitError(f"NUTS could not draw from this posterior: {error}") from error

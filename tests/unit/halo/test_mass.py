@@ -113,6 +113,30 @@ def test_blind_starts_find_the_truth_and_bic_the_break(made):
     assert fit.aic < fit.bic
 
 
+def test_blind_starts_do_not_end_at_the_edges_of_the_prior(made):
+    _, _, reference = made
+    top = max(best_fit(reference, starts=8, seed=seed).log_likelihood for seed in range(2))
+    for seed in range(2, 5):
+        fit = best_fit(reference, starts=8, seed=seed)
+        assert fit.log_likelihood > top - 3.0
+        assert np.abs(fit.mode).max() < 8.0
+        assert reference.log_posterior(fit.mode)[0] > reference.log_posterior(fit.y)[0] - 1e-6  # as far as climbs go
+
+
+def test_few_cells_stand_for_all(made):
+    volume, model, _ = made
+    few = volume.thinned(2000)
+    assert len(few.weight) <= 2000 < len(volume.weight)
+    for value in (BROKEN, BROKEN | {"p": 1.0, "q": 1.0, "outer_slope": 4.0}):
+        point = np.array([value[name] for name in model.names])
+        sums = [model.density(point, part.x, SUN) @ part.weight for part in (few, volume)]
+        assert sums[0] == pytest.approx(sums[1], rel=0.05)
+    np.testing.assert_array_equal(few.x, volume.thinned(2000).x)
+    assert volume.thinned(10**6) is volume
+    with pytest.raises(ConfigError, match="1 cell"):
+        volume.thinned(0)
+
+
 def test_posterior_of_nuts_is_that_of_emcee_and_the_seed_decides(made):
     _, _, reference = made
     volume = Volume(reference.volume.x[::2], reference.volume.weight[::2], SUN)
@@ -120,14 +144,16 @@ def test_posterior_of_nuts_is_that_of_emcee_and_the_seed_decides(made):
     start = best_fit(likelihood, starts=2, seed=1)
     options = {"start": start, "chains": 2, "draws": 300, "tune": 200, "seed": 4}
     nuts = sample_posterior(likelihood, **options)
-    np.testing.assert_array_equal(nuts.y, sample_posterior(likelihood, workers=2, **options).y)
+    short = options | {"draws": 20, "tune": 30}
+    one, two = (sample_posterior(likelihood, workers=workers, **short) for workers in (1, 2))
+    np.testing.assert_array_equal(one.y, two.y)
     assert not nuts.problems
-    walk = sample_emcee(lambda y: likelihood.log_posterior(y)[0], likelihood, start, walkers=12, steps=900, discard=300)
+    walk = sample_emcee(lambda y: likelihood.log_posterior(y)[0], likelihood, start, walkers=12, steps=600, discard=150)
     for name in nuts.names:
         spread = walk.of(name).std()
         assert nuts.of(name).mean() == pytest.approx(walk.of(name).mean(), abs=0.35 * spread)
         assert nuts.of(name).std() == pytest.approx(spread, rel=0.3)
-    nested = evidence(likelihood, live=60, seed=1, dlogz=0.5)
+    nested = evidence(likelihood, live=40, seed=1, dlogz=1.0)
     assert nested.log_evidence < start.log_likelihood
     middle = np.median(nested.draws, axis=0)
     for place, name in enumerate(nuts.names):
