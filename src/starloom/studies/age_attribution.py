@@ -463,4 +463,5 @@ STUDY = Study(
     run=run,
     mock=mock,
     schema=SCHEMA,
+    key_figure="groups_simulated",
 )

@@ -291,4 +291,6 @@ STUDY = Study(
     run=run,
     mock=mock,
     schema=SCHEMA,
+    key_number="stellar mass of GS/E",
+    key_figure="profile",
 )  # fmt: skip

@@ -384,4 +384,5 @@ STUDY = Study(
     run=run,
     mock=mock,
     schema=METAL_POOR,
+    key_number="prograde fraction",
 )

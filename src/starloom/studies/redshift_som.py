@@ -245,4 +245,5 @@ STUDY = Study(
     run=run,
     mock=mock,
     schema=SCHEMA,
+    key_number="sigma_NMAD",
 )

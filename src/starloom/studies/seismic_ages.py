@@ -411,4 +411,6 @@ STUDY = Study(
     ),
     run=run,
     mock=mock,
+    key_number="age, giant branch, same Galaxy",
+    key_figure="ages",
 )

@@ -536,4 +536,6 @@ STUDY = Study(
     run=run,
     mock=mock,
     schema=SCHEMA,
+    key_number="fe_h from spectrum and colors",
+    key_figure="kiel",
 )

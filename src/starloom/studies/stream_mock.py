@@ -449,4 +449,5 @@ STUDY = Study(
     inputs=(),
     run=run,
     mock=lambda config: {},
+    key_figure="track",
 )
