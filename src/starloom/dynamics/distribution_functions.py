@@ -166,7 +166,7 @@ BLOCK = 64  # places whose velocities are drawn from one stream of random number
 def _velocities(
     places: Array, radius: Array, psi: Array, stretch: Array, power: float, log_energy: Array, log_f: Array,
     cosine: Array, uniform: Array, turn: Array, out: Array,
-) -> None:  # pragma: no cover  # fmt: skip
+) -> None:  # fmt: skip
     speeds, count = SPEEDS, cosine.shape[1]
     cumulative = np.empty(speeds + 1)
     last = len(log_energy) - 2

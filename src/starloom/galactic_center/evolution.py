@@ -179,7 +179,7 @@ def _read_stars(
     node: NDArray[np.int64],
     fraction: NDArray[np.float64],
     out: NDArray[np.float64],
-) -> None:  # pragma: no cover
+) -> None:
     nodes, ages, last = values.shape[0], values.shape[1], values.shape[2]
     for n in range(mass.size):
         j = min(max(np.searchsorted(log_age, age[n], side="right") - 1, 0), ages - 2)

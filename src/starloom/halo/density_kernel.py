@@ -35,12 +35,12 @@ _LN2_LOW = 1.9082149292705877e-10
 @njit(cache=True, nogil=True)
 def log_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], exponent: Array) -> None:
     """Natural logarithms of positive normal numbers; ``bits`` and ``exponent`` are views of x and scratch."""
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         # the mantissa is brought into [sqrt(1/2), sqrt(2))
         shifted = bits[i] - _ROOT_HALF_BITS + _HALF
         scratch[i] = ((shifted >> 52) | _MAGIC_EXPONENT) - np.int64(0)
         bits[i] = (shifted & _MANTISSA) + _ROOT_HALF_BITS
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         t = (x[i] - 1.0) / (x[i] + 1.0)
         s = t * t
         series = 1.0 / 19.0
@@ -59,11 +59,11 @@ def log_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], 
 @njit(cache=True, nogil=True)
 def exp_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], rounded: Array) -> None:
     """Exponentials of numbers, which are cut to between -700 and 700; the views as for `log_in_place`."""
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         value = min(max(x[i], -700.0), 700.0)
         rounded[i] = value * _LOG2E + _ROUND
         x[i] = value
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         n = rounded[i] - _ROUND
         r = (x[i] - n * _LN2_HIGH) - n * _LN2_LOW
         series = 1.0 / 6227020800.0
@@ -80,14 +80,14 @@ def exp_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], 
         series = series * r + 0.5
         series = series * r + 1.0
         x[i] = series * r + 1.0
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         bits[i] = bits[i] + ((scratch[i] - _ROUND_BITS) << 52)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _reduce(
     x: Array, y: Array, z: Array, density: Array, log_m: Array, square: Array, radial: Array, out: Array
-) -> None:  # pragma: no cover
+) -> None:
     a1, a2, a3, b1, b2, k = radial
     d1, d2 = a2 - a1, a3 - a2
     s0, s1, s2, s3, s4, s5, s6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -146,7 +146,7 @@ def sums_over(x: Array, y: Array, z: Array, weight: Array, form: Array, radial: 
     a1, a2, a3, b1, b2, k = radial
     d1, d2 = a2 - a1, a3 - a2
     f0, f1, f2, f3, f4, f5 = form[0], form[1], form[2], 2.0 * form[3], 2.0 * form[4], 2.0 * form[5]
-    for start in range(0, len(x), BLOCK):  # pragma: no cover
+    for start in range(0, len(x), BLOCK):
         stop = min(start + BLOCK, len(x))
         n = stop - start
         bx, by, bz, bw = x[start:stop], y[start:stop], z[start:stop], weight[start:stop]
@@ -174,7 +174,7 @@ def sums_over(x: Array, y: Array, z: Array, weight: Array, form: Array, radial: 
 def log_densities(x: Array, y: Array, z: Array, form: Array, radial: Array, out: Array) -> None:
     """ln nu (n,) at places: the same profile, point by point."""
     a1, a2, a3, b1, b2, k = radial
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         square = form[0] * x[i] ** 2 + form[1] * y[i] ** 2 + form[2] * z[i] ** 2
         square += 2.0 * (form[3] * x[i] * y[i] + form[4] * x[i] * z[i] + form[5] * y[i] * z[i])
         ell = 0.5 * np.log(square)
@@ -186,7 +186,7 @@ def log_gradients(x: Array, y: Array, z: Array, share: Array, form: Array, radia
     """Sums over stars of ``share`` times the derivatives of ln nu, in the order of `sums_over`'s result."""
     a1, a2, a3, b1, b2, k = radial
     out[:] = 0.0
-    for i in range(len(x)):  # pragma: no cover
+    for i in range(len(x)):
         square = form[0] * x[i] ** 2 + form[1] * y[i] ** 2 + form[2] * z[i] ** 2
         square += 2.0 * (form[3] * x[i] * y[i] + form[4] * x[i] * z[i] + form[5] * y[i] * z[i])
         ell, m, w = 0.5 * np.log(square), np.sqrt(square), share[i]
@@ -211,14 +211,14 @@ def log_gradients(x: Array, y: Array, z: Array, share: Array, form: Array, radia
 def radial_gradient(sums: Array, radial: Array) -> Array:
     """Derivatives (6,) with respect to a1, a2, a3, ln r1, ln r2, k from the sums."""
     a1, a2, a3 = radial[0], radial[1], radial[2]
-    found = np.empty(RADIAL)  # pragma: no cover
-    found[0] = -sums[1] + sums[2]  # pragma: no cover
-    found[1] = -sums[2] + sums[3]  # pragma: no cover
-    found[2] = -sums[3]  # pragma: no cover
-    found[3] = (a2 - a1) * sums[4]  # pragma: no cover
-    found[4] = (a3 - a2) * sums[5]  # pragma: no cover
-    found[5] = -sums[6]  # pragma: no cover
-    return found  # pragma: no cover
+    found = np.empty(RADIAL)
+    found[0] = -sums[1] + sums[2]
+    found[1] = -sums[2] + sums[3]
+    found[2] = -sums[3]
+    found[3] = (a2 - a1) * sums[4]
+    found[4] = (a3 - a2) * sums[5]
+    found[5] = -sums[6]
+    return found
 
 
 @njit(cache=True, nogil=True)

@@ -54,7 +54,7 @@ def _seen(
     cumulative: Floats,
     regions: tuple[int, int],
     found: Floats,
-) -> None:  # pragma: no cover
+) -> None:
     last = cumulative.shape[1] - 1
     for r in range(regions[0], regions[1]):
         count = pixels[r + 1] - pixels[r]

@@ -16,7 +16,7 @@ SQUARE_DEGREE = (np.pi / 180.0) ** 2  # sr
 
 
 @njit(cache=True, nogil=True)
-def _inside(stars: Floats, centers: Floats, chord: Floats, most: int) -> NDArray[np.int64]:  # pragma: no cover
+def _inside(stars: Floats, centers: Floats, chord: Floats, most: int) -> NDArray[np.int64]:
     """The first ``most`` fields that hold each star, -1 after the last; -2 in the first place if there are more.
 
     Squared chords keep their digits at small separations, where cosines do not.

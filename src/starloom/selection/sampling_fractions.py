@@ -76,7 +76,7 @@ def _probabilities(
     magnitudes: Floats,
     colors: Floats,
     probability: Floats,
-) -> Floats:  # pragma: no cover
+) -> Floats:
     found = np.zeros(len(region))
     for k in range(len(region)):
         if region[k] < 0:

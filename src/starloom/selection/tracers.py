@@ -23,7 +23,7 @@ CELL = 0.002  # mag, of the tabulated magnitude distribution
 @njit(cache=True, nogil=True)
 def _deposit(
     magnitude: Floats, color: Floats, weight: Floats, low: float, high: float, start: float, cell: float, total: Floats
-) -> None:  # pragma: no cover
+) -> None:
     """Add each segment's stars of a color range to the cumulative distribution, evenly along the segment."""
     for k in range(len(weight)):
         a, b = 0.0, 1.0

@@ -40,7 +40,7 @@ class Coadd:
 
 
 @njit(cache=True, nogil=True)
-def _rebin(edges: Floats, flux: Floats, ivar: Floats, good: NDArray[np.bool_], new: Floats) -> Any:  # pragma: no cover
+def _rebin(edges: Floats, flux: Floats, ivar: Floats, good: NDArray[np.bool_], new: Floats) -> Any:
     count, fresh = len(flux), len(new) - 1
     out, weight = np.zeros(fresh), np.zeros(fresh)
     pixel = 0

@@ -32,7 +32,7 @@ LOG_TEN = math.log(10.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def cell_bounds(values: Singles) -> Singles:  # pragma: no cover
+def cell_bounds(values: Singles) -> Singles:
     """Smallest and largest value over the corners of each cell: (f, a, e, q) -> (f - 1, a - 1, e - 1, q, 2)."""
     nf, na, ne, nq = values.shape
     found = np.empty((nf - 1, na - 1, ne - 1, nq, 2), dtype=np.float32)
@@ -55,7 +55,7 @@ def cell_bounds(values: Singles) -> Singles:  # pragma: no cover
 def distance_table(
     parallax: float, parallax_precision: float, distance: float, distance_precision: float,
     prior_kind: int, prior_length: float, s: float, size: int,
-) -> tuple[float, float, Floats, Floats]:  # pragma: no cover  # fmt: skip
+) -> tuple[float, float, Floats, Floats]:  # fmt: skip
     """First modulus, step, log f(mu) and log of f convolved with N(0, s^2); f is prior times what is known of mu."""
     low, high = -3.0, 26.0
     for turn in range(2):
@@ -100,7 +100,7 @@ def distance_table(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _look_up(x: float, low: float, step: float, table: Floats) -> float:  # pragma: no cover
+def _look_up(x: float, low: float, step: float, table: Floats) -> float:
     place = (x - low) / step
     last = len(table) - 1
     if place <= 0.0:
@@ -115,7 +115,7 @@ def _look_up(x: float, low: float, step: float, table: Floats) -> float:  # prag
 def _gather(
     i: int, j: int, k: int, teff: Singles, logg: Singles, magnitudes: Singles, reddening: Singles,
     used: NDArray[np.int64], corners: Floats,
-) -> None:  # pragma: no cover  # fmt: skip
+) -> None:  # fmt: skip
     """The eight corners of a cell: log Teff, log g, then magnitude and reddening of each band in use."""
     for corner in range(8):
         a, b, c = i + (corner & 1), j + ((corner >> 1) & 1), k + (corner >> 2)
@@ -126,7 +126,7 @@ def _gather(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mix(corners: Floats, x: float, y: float, z: float, point: Floats) -> None:  # pragma: no cover
+def _mix(corners: Floats, x: float, y: float, z: float, point: Floats) -> None:
     """Trilinear interpolation at fractions x, y, z of the three axes."""
     for q in range(corners.shape[1]):
         a = corners[0, q] + x * (corners[1, q] - corners[0, q])
@@ -142,7 +142,7 @@ def _likelihood(
     point: Floats, iron: float, star: Floats, seen: Floats, precision: Floats, weight: float,
     low: float, step: float, log_g: Floats, a_v: Floats, log_a_v: Floats, moduli: Floats, found: Floats,
     least: float, ceiling: float,
-) -> float:  # pragma: no cover  # fmt: skip
+) -> float:  # fmt: skip
     """Log likelihood of each node of A_V (into ``found``, moduli into ``moduli``); returns the largest.
 
     As soon as it cannot reach ``least`` any more it gives up; ``ceiling`` is what the terms of distance and extinction
@@ -182,7 +182,7 @@ def _likelihood(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _steps(
     corners: Floats, precision: Floats, weight: float, spread: float, star: Floats, iron_step: float
-) -> tuple[int, int, int]:  # pragma: no cover
+) -> tuple[int, int, int]:
     """Midpoints needed along [Fe/H], age and EEP of a cell."""
     count = np.empty(3, dtype=np.int64)
     for axis in range(3):
@@ -216,7 +216,7 @@ def posteriors(
     stars: Floats, seen_all: Floats, precision_all: Floats, known: Floats, prior_kind: int, prior_length: float,
     a_v_all: Floats, log_a_v_all: Floats, nodes: NDArray[np.int64], uniforms: Floats, table_size: int,
     ages_out: Floats, drawn: Floats, summary: Floats,
-) -> None:  # pragma: no cover  # fmt: skip
+) -> None:  # fmt: skip
     """Posteriors of a block of stars.
 
     ``stars`` (n, 6): log Teff, log g and [Fe/H], each with its precision (0: not known). ``seen_all``,
@@ -445,7 +445,7 @@ def posteriors(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _longer(where: NDArray[np.int32], mass: Floats, size: int) -> tuple[NDArray[np.int32], Floats]:  # pragma: no cover
+def _longer(where: NDArray[np.int32], mass: Floats, size: int) -> tuple[NDArray[np.int32], Floats]:
     """The same arrays with more room."""
     places, masses = np.empty((size, 2), dtype=np.int32), np.empty(size)
     places[: len(where)], masses[: len(mass)] = where, mass
@@ -457,7 +457,7 @@ def _draw(
     here: Floats, u: Floats, dust: float, i: int, j: int, k: int, x: float, y: float, z: float, iron: Floats,
     log_age: Floats, eep: Floats, log_mass: Floats, log_star_mass: Singles, teff: Singles, logg: Singles, a_v: Floats,
     node: int, mu: float, s: float, low: float, step: float, log_f: Floats,
-) -> None:  # pragma: no cover  # fmt: skip
+) -> None:  # fmt: skip
     """One draw of everything, at fractions x, y, z of a cell and a node of A_V."""
     here[0] = 10.0 ** (log_age[j] + y * (log_age[j + 1] - log_age[j]) - 9.0)
     here[1] = iron[i] + x * (iron[i + 1] - iron[i])
@@ -477,7 +477,7 @@ def _draw(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw_modulus(u: float, mu: float, s: float, low: float, step: float, log_f: Floats) -> float:  # pragma: no cover
+def _draw_modulus(u: float, mu: float, s: float, low: float, step: float, log_f: Floats) -> float:
     """A draw from N(mu, s^2) f, or from f alone where nothing else is known."""
     start, width, count = low, step, len(log_f)
     if s < 1e3:

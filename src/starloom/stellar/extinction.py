@@ -210,7 +210,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 @njit(cache=True, nogil=True)
 def _line_integrals(
     longitude: NDArray[np.float64], latitude: NDArray[np.float64], far: NDArray[np.float64], scales: NDArray[np.float64]
-) -> NDArray[np.float64]:  # pragma: no cover
+) -> NDArray[np.float64]:
     """Integrals of the exponential disk along lines of sight; a line that only gets longer is gone on with."""
     length, height, r0, z_sun = scales
     found = np.empty(len(far))
