@@ -66,6 +66,3 @@ def put_meanings_below(app: Any, what: str, name: str, obj: object, options: Any
 def setup(app: Any) -> None:
     """Before napoleon reads a docstring."""
     app.connect("autodoc-process-docstring", put_meanings_below, priority=400)
-
-
-suppress_warnings = ["ref.python"]  # some rooms have classes of one name

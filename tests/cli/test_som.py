@@ -12,7 +12,7 @@ from starloom.catalog.tables import read_table, write_table
 from starloom.cli.app import app
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
 from starloom.galaxies.mock_photometry import MockSurvey, make
-from starloom.galaxies.self_organizing_map import FittedMap
+from starloom.galaxies.self_organizing_map import FittedSOM
 
 BANDS = "u,g,r,i,z,Y,J,H"
 
@@ -42,7 +42,7 @@ def run(line):
 
 
 def test_a_map_is_trained_and_saved(folder):
-    fitted = FittedMap.load(folder / "map")
+    fitted = FittedSOM.load(folder / "map")
     assert fitted.grid.cells == 96
     assert fitted.trained_on == 3000
     assert json.loads((folder / "map" / "model.json").read_text())["features"]["errors"][0] == "u_err"
@@ -53,7 +53,7 @@ def test_tables_of_every_kind_are_assigned(folder, tmp_path, kind):
     run(f"assign {folder}/galaxies.{kind} --map {folder}/map --out {tmp_path}/out.{kind} --columns id")
     found = read_table(tmp_path / f"out.{kind}")
     assert found.colnames == ["id", "cell", "cell_row", "cell_column", "cell_distance", "features_used", "reason"]
-    wanted = FittedMap.load(folder / "map").assign(read_table(folder / f"galaxies.{kind}"))
+    wanted = FittedSOM.load(folder / "map").assign(read_table(folder / f"galaxies.{kind}"))
     np.testing.assert_array_equal(found["cell"], wanted)
 
 
@@ -68,7 +68,7 @@ def test_a_folder_of_parquet_goes_through_in_parts_and_through_an_executor(folde
         write_table(galaxies[part * 1000 : (part + 1) * 1000], tmp_path / "in" / f"part{part}.parquet")
     run(f"assign {tmp_path}/in --map {folder}/map --out {tmp_path}/out.parquet")
     whole = np.asarray(read_table(tmp_path / "out.parquet")["cell"])
-    fitted = FittedMap.load(folder / "map")
+    fitted = FittedSOM.load(folder / "map")
     np.testing.assert_array_equal(whole, fitted.assign(galaxies))
     with ThreadPoolExecutor(2) as executor:
         assert assign_file(fitted, tmp_path / "in", tmp_path / "many", executor=executor) == 3000
@@ -119,7 +119,7 @@ def test_bins_of_the_users_own(folder, tmp_path):
 def test_training_on_a_sample_does_not_depend_on_the_batches(folder, monkeypatch):
     from starloom.galaxies import map_on_tables
 
-    features = FittedMap.load(folder / "map").features
+    features = FittedSOM.load(folder / "map").features
     monkeypatch.setattr(map_on_tables, "BATCH", 3000)
     whole = map_on_tables.training_rows(folder / "galaxies.parquet", features, 500, 1)
     monkeypatch.setattr(map_on_tables, "BATCH", 170)

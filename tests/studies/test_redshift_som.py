@@ -10,7 +10,7 @@ import pytest
 from starloom.catalog.tables import read_table
 from starloom.datasets.access import open_table
 from starloom.errors import DatasetError
-from starloom.galaxies.self_organizing_map import FittedMap
+from starloom.galaxies.self_organizing_map import FittedSOM
 from starloom.report.page import build
 from starloom.studies.redshift_som import STUDY
 from starloom.studies.study import configure, execute
@@ -34,7 +34,7 @@ def check(folder):
     assert {entry["name"] for entry in record["figures"]} == {"redshifts", "maps", "dc2_bias", "plan"}
     cells = read_table(folder / "tables" / "cells.parquet")
     assert len(cells) == 16 * 24
-    assert FittedMap.load(folder / "model").grid.cells == len(cells)
+    assert FittedSOM.load(folder / "model").grid.cells == len(cells)
     assert np.asarray(cells["galaxies"]).sum() == numbers["galaxies on the map"]["value"]
     assert "spectra had over spectra wanted" in (folder / "index.html").read_text()
     return record, numbers

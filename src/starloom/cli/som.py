@@ -85,11 +85,11 @@ def assign(
 ) -> None:
     """Write a table with the cell of each row; Parquet goes through in parts, whatever its size."""
     from starloom.galaxies.map_on_tables import assign_file
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
     kept = None if columns is None else _words(columns)
     with progress.shown():
-        count = assign_file(FittedMap.load(folder), table, out, columns=kept, workers=workers)
+        count = assign_file(FittedSOM.load(folder), table, out, columns=kept, workers=workers)
     typer.echo(f"{count:,} rows: {out}")
 
 
@@ -159,12 +159,12 @@ def _calibrated(
     from starloom.catalog.tables import read_table
     from starloom.errors import ConfigError
     from starloom.galaxies.map_on_tables import calibrate_tables
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
     if (edges is None) == (bin_column is None):
         raise ConfigError("give the bins once: --edges 0,0.5,1 in redshift, or --bin with a column of the galaxies")
     bins: Any = bin_column if edges is None else _numbers(edges)
-    fitted, galaxies = FittedMap.load(folder), read_table(photometry)
+    fitted, galaxies = FittedSOM.load(folder), read_table(photometry)
     with progress.shown():
         found = calibrate_tables(
             fitted, galaxies, read_table(spectra), redshift=redshift, bins=bins, weight=weight, patch=patch,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from starloom.dependence.conditional import FittedMap, SplineMap, fit_splines
+from starloom.dependence.conditional import FittedConditionalMap, SplineMap, fit_splines
 from starloom.errors import CatalogError, ConfigError
 from starloom.progress import steps
 from starloom.seeds import generator
@@ -74,7 +74,7 @@ def sky_blocks(ra: ArrayLike, dec: ArrayLike, nside: int = 4) -> NDArray[np.int6
 
 
 def bands(
-    fitted: FittedMap,
+    fitted: FittedConditionalMap,
     z: ArrayLike,
     *,
     method: Literal["bootstrap", "jackknife"] = "bootstrap",
@@ -155,7 +155,9 @@ def _variance(draws: Floats, factor: float) -> Floats:
     return found
 
 
-def _numbered(fitted: FittedMap, blocks: ArrayLike | None, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _numbered(
+    fitted: FittedConditionalMap, blocks: ArrayLike | None, count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     rows = int(fitted.kept.sum())
     if blocks is None:
         return random_blocks(rows, min(count, rows), rng)

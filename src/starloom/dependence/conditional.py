@@ -202,7 +202,7 @@ class ConditionalMap:
         x_error: ArrayLike | None = None,
         y_error: ArrayLike | None = None,
         seed: int | np.random.Generator = 1,
-    ) -> FittedMap:
+    ) -> FittedConditionalMap:
         """Fit the map.
 
         Parameters
@@ -217,7 +217,7 @@ class ConditionalMap:
 
         Returns
         -------
-        FittedMap
+        FittedConditionalMap
             Rows with a missing value or without weight are left out; ``kept`` says which were used.
 
         Raises
@@ -240,8 +240,8 @@ class ConditionalMap:
         if self.engine == "networks":
             from starloom.dependence.networks import fit_networks
 
-            return FittedMap(self, rows.kept, support, networks=fit_networks(self, rows, seed))
-        return FittedMap(self, rows.kept, support, splines=fit_splines(self, rows))
+            return FittedConditionalMap(self, rows.kept, support, networks=fit_networks(self, rows, seed))
+        return FittedConditionalMap(self, rows.kept, support, splines=fit_splines(self, rows))
 
 
 @dataclass(frozen=True)
@@ -381,7 +381,7 @@ def _floored(sums: Moments) -> Moments:
 
 
 @dataclass(frozen=True)
-class FittedMap:
+class FittedConditionalMap:
     """A map that was fitted.
 
     Parameters

@@ -13,13 +13,18 @@ from starloom.errors import ConfigError
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.dependence.conditional import FittedMap
+    from starloom.dependence.conditional import FittedConditionalMap
 
 MOST_PLACES = 1_000_000
 
 
 def map_on_grid(
-    fitted: FittedMap, names: Sequence[str], *, points: int = 25, refits: int = 100, seed: int | np.random.Generator = 1
+    fitted: FittedConditionalMap,
+    names: Sequence[str],
+    *,
+    points: int = 25,
+    refits: int = 100,
+    seed: int | np.random.Generator = 1,
 ) -> QTable:
     """Values, bands and effective counts on a grid between the ends of the knots.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from starloom.dependence.bands import Bands, bands, sky_blocks
-from starloom.dependence.conditional import ConditionalMap, FittedMap
+from starloom.dependence.conditional import ConditionalMap, FittedConditionalMap
 from starloom.errors import CatalogError, ConfigError
 from starloom.seeds import generator
 from starloom.stats.ranks import Margin
@@ -127,7 +127,7 @@ class AgeMetallicity:
             scaled.append(np.where(known, error * rise / (2.0 * step), np.nan))
         return found[0], found[1], scaled[0], scaled[1]
 
-    def fit(self, table: QTable, *, chosen: NDArray[np.bool_] | None = None, seed: int = 1) -> FittedMap:
+    def fit(self, table: QTable, *, chosen: NDArray[np.bool_] | None = None, seed: int = 1) -> FittedConditionalMap:
         """Fit rho(age, [Fe/H] | covariates) to the chosen rows (all by default).
 
         Raises
@@ -152,7 +152,9 @@ def blocks_of(table: QTable) -> NDArray[np.int64] | None:
     return cells if len(np.unique(cells)) >= 20 else None
 
 
-def banded(fitted: FittedMap, places: Floats, table: QTable, *, refits: int, seed: int | np.random.Generator) -> Bands:
+def banded(
+    fitted: FittedConditionalMap, places: Floats, table: QTable, *, refits: int, seed: int | np.random.Generator
+) -> Bands:
     """Bands of a map from blocks on the sky where the table has positions over enough of it, else random ones."""
     return bands(fitted, places, refits=refits, blocks=blocks_of(table), seed=seed)
 
@@ -170,7 +172,9 @@ def temperature(
     return Temperature(ConditionalMap("quantile", 0.5, least_count=least_count).fit(places, values))
 
 
-def median_alpha(table: QTable, *, chosen: NDArray[np.bool_] | None = None, least_count: float = 30.0) -> FittedMap:
+def median_alpha(
+    table: QTable, *, chosen: NDArray[np.bool_] | None = None, least_count: float = 30.0
+) -> FittedConditionalMap:
     """The median [alpha/Fe] given (age, [Fe/H])."""
     values = column(table, "alpha_m")
     if chosen is not None:
@@ -183,7 +187,7 @@ def median_alpha(table: QTable, *, chosen: NDArray[np.bool_] | None = None, leas
 class Temperature:
     """The median of a kinematic temperature over covariates; its logarithm was fitted, so that it is positive."""
 
-    fitted: FittedMap
+    fitted: FittedConditionalMap
 
     def predict(self, places: Floats) -> Floats:
         """The median at places (n, d); NaN where too few stars are."""

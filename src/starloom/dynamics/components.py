@@ -45,7 +45,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Component:
+class MassComponent:
     """One part of a galaxy.
 
     Parameters
@@ -61,7 +61,7 @@ class Component:
 
     Examples
     --------
-    >>> Component("halo", "nfw", (5.4e11, 15.62))["r_s"]
+    >>> MassComponent("halo", "nfw", (5.4e11, 15.62))["r_s"]
     15.62
     """
 
@@ -88,10 +88,10 @@ class Component:
         """Its parameters by name, for a record."""
         return dict(zip(PARAMETERS[self.kind], self.values, strict=True))
 
-    def scaled(self, factor: float) -> Component:
+    def scaled(self, factor: float) -> MassComponent:
         """The same with its mass (or the square of its speed) times a factor."""
         first = self.values[0] * (math.sqrt(factor) if self.kind == "logarithmic" else factor)
-        return Component(self.name, self.kind, (first, *self.values[1:]))
+        return MassComponent(self.name, self.kind, (first, *self.values[1:]))
 
     def packed(self) -> tuple[int, list[float]]:
         """Kind and numbers for the compiled functions."""
@@ -161,7 +161,7 @@ def spherical_table(value: Profile, enclosed: Profile, density: Profile) -> list
     return [float(TABLE_CELLS), low, 1.0 / step, *ends, *cells.T.ravel().tolist()]
 
 
-def gala_component(component: Component | DiskAndBulge) -> Any | None:
+def gala_component(component: MassComponent | DiskAndBulge) -> Any | None:
     """The component as a gala potential, or None where gala has none of the kind."""
     import astropy.units as u
     from gala.potential import (
@@ -193,7 +193,7 @@ def gala_component(component: Component | DiskAndBulge) -> Any | None:
     return PowerLawCutoffPotential(mass, c["alpha"], c["r_c"] * kpc, units=galactic)
 
 
-def galpy_component(component: Component | DiskAndBulge, ro: float, vo: float) -> Any | None:
+def galpy_component(component: MassComponent | DiskAndBulge, ro: float, vo: float) -> Any | None:
     """The component as a galpy potential in units of ro (kpc) and vo (km/s), or None where galpy has none of the kind.
 
     galpy measures a power law with a cut-off from its own center: its potential differs by a constant.

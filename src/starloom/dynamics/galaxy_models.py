@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 
-from starloom.dynamics.components import Component
+from starloom.dynamics.components import MassComponent
 from starloom.dynamics.disk_tables import Bulge, Disk, DiskAndBulge
 from starloom.dynamics.potentials import Potential
 
@@ -16,9 +16,9 @@ GALA = "Price-Whelan 2017, JOSS 2, 388 (gala)"
 
 def _bovy_2014() -> Potential:
     """Each part is fixed by its share of the force that makes v_c(8 kpc) = 220 km/s."""
-    disk = Component("disk", "miyamoto_nagai", (1.0, 3.0, 0.28))
-    bulge = Component("bulge", "power_law_cutoff", (1.0, 1.8, 1.9))
-    halo = Component("halo", "nfw", (1.0, 16.0))
+    disk = MassComponent("disk", "miyamoto_nagai", (1.0, 3.0, 0.28))
+    bulge = MassComponent("bulge", "power_law_cutoff", (1.0, 1.8, 1.9))
+    halo = MassComponent("halo", "nfw", (1.0, 16.0))
     shares = ((disk, 0.60), (bulge, 0.05), (halo, 0.35))
     parts = []
     for part, share in shares:
@@ -30,10 +30,10 @@ def _bovy_2014() -> Potential:
 
 def _gala_v1() -> Potential:
     parts = (
-        Component("disk", "miyamoto_nagai", (6.8e10, 3.0, 0.28)),
-        Component("bulge", "hernquist", (5e9, 1.0)),
-        Component("nucleus", "hernquist", (1.71e9, 0.07)),
-        Component("halo", "nfw", (5.4e11, 15.62)),
+        MassComponent("disk", "miyamoto_nagai", (6.8e10, 3.0, 0.28)),
+        MassComponent("bulge", "hernquist", (5e9, 1.0)),
+        MassComponent("nucleus", "hernquist", (1.71e9, 0.07)),
+        MassComponent("halo", "nfw", (5.4e11, 15.62)),
     )
     return Potential(
         "MilkyWayPotential", parts, f"{GALA}; disk of {BOVY_2015}", "gala's MilkyWayPotential, version v1."
@@ -51,10 +51,10 @@ _THREE_DISKS = (
 
 def _gala_v2() -> Potential:
     parts = (
-        *(Component("disk", "miyamoto_nagai", (4.7717e10 * mass, a, b)) for mass, a, b in _THREE_DISKS),
-        Component("bulge", "hernquist", (5e9, 1.0)),
-        Component("nucleus", "hernquist", (1.8142e9, 0.0688867)),
-        Component("halo", "nfw", (5.5427e11, 15.626)),
+        *(MassComponent("disk", "miyamoto_nagai", (4.7717e10 * mass, a, b)) for mass, a, b in _THREE_DISKS),
+        MassComponent("bulge", "hernquist", (5e9, 1.0)),
+        MassComponent("nucleus", "hernquist", (1.8142e9, 0.0688867)),
+        MassComponent("halo", "nfw", (5.5427e11, 15.626)),
     )
     citation = (
         f"{GALA}; fitted to Eilers et al. 2019 (arXiv:1810.09466) and Darragh-Ford et al. 2023 (arXiv:2302.09086)"
@@ -64,10 +64,10 @@ def _gala_v2() -> Potential:
 
 def _marchetti_2017() -> Potential:
     parts = (
-        Component("bulge", "hernquist", (3.4e10, 0.7)),
-        Component("disk", "miyamoto_nagai", (1e11, 6.5, 0.26)),
-        Component("halo", "nfw", (0.76e12, 24.8)),
-        Component("black hole", "plummer", (4e6, 1e-5)),
+        MassComponent("bulge", "hernquist", (3.4e10, 0.7)),
+        MassComponent("disk", "miyamoto_nagai", (1e11, 6.5, 0.26)),
+        MassComponent("halo", "nfw", (0.76e12, 24.8)),
+        MassComponent("black hole", "plummer", (4e6, 1e-5)),
     )
     note = "Kenyon et al.'s form with a softened black hole of 4e6 Msun; for stars launched near Sgr A*."
     return Potential("Marchetti2017", parts, "Marchetti et al. 2017, MNRAS 470, 1388 (arXiv:1704.07990)", note)
@@ -83,7 +83,7 @@ def _mcmillan_2017() -> Potential:
     )
     bulge = Bulge(98.4 * per_volume, 0.075, 2.1, 1.8, 0.5)
     scale = 19.6
-    halo = Component("halo", "nfw", (0.00854 * per_volume * 4.0 * math.pi * scale**3, scale))
+    halo = MassComponent("halo", "nfw", (0.00854 * per_volume * 4.0 * math.pi * scale**3, scale))
     parts = (DiskAndBulge("disks, gas and bulge", disks, bulge), halo)
     note = (
         "Best fit of table 3; solved here to the published density (multipoles up to 60), not galpy's expansion of it."
@@ -98,9 +98,9 @@ def _light() -> Potential:
 
 def _heavy() -> Potential:
     parts = (
-        Component("disk", "miyamoto_nagai", (5.5e10, 3.0, 0.28)),
-        Component("bulge", "hernquist", (4e9, 1.0)),
-        Component("halo", "flattened_nfw", (7e11, 15.62, 0.95)),
+        MassComponent("disk", "miyamoto_nagai", (5.5e10, 3.0, 0.28)),
+        MassComponent("bulge", "hernquist", (4e9, 1.0)),
+        MassComponent("halo", "flattened_nfw", (7e11, 15.62, 0.95)),
     )
     note = "1.25e12 Msun inside r_200; the halo's potential is flattened, q = 0.95."
     return Potential("heavy", parts, "Bonaca et al. 2021, ApJL 909, L26 (arXiv:2012.09171), its heavy variant", note)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from starloom.dynamics.components import Component, G, gala_component, galpy_component
+from starloom.dynamics.components import G, MassComponent, gala_component, galpy_component
 from starloom.dynamics.disk_tables import DiskAndBulge
 from starloom.errors import ConfigError
 
@@ -44,7 +44,7 @@ class Potential:
     """
 
     name: str
-    components: tuple[Component | DiskAndBulge, ...]
+    components: tuple[MassComponent | DiskAndBulge, ...]
     citation: str = ""
     note: str = ""
 
@@ -214,4 +214,4 @@ def potential_names() -> tuple[str, ...]:
     return names()
 
 
-__all__ = ["Component", "G", "Kernel", "Potential", "potential", "potential_names"]
+__all__ = ["G", "Kernel", "MassComponent", "Potential", "potential", "potential_names"]

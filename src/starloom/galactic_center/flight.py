@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from starloom.dynamics.components import Component
+from starloom.dynamics.components import MassComponent
 from starloom.dynamics.frames import GalacticFrame, Observed
 from starloom.dynamics.orbits import integrate
 from starloom.dynamics.potentials import Potential, potential
@@ -54,7 +54,7 @@ def galaxy(name: str | Potential, black_hole: float = 4e6) -> Potential:
     found = potential(name)
     if black_hole == 0 or any(getattr(part, "name", "") == "black hole" for part in found.components):
         return found
-    point = Component("black hole", "plummer", (float(black_hole), SOFTENING))
+    point = MassComponent("black hole", "plummer", (float(black_hole), SOFTENING))
     return Potential(f"{found.name} and Sgr A*", (*found.components, point), found.citation, found.note)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.galaxies.photometric_features import Features
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
 Array = NDArray[np.float64]
 BATCH = 200_000  # rows read at once
@@ -58,7 +58,7 @@ def training_rows(path: str | Path, features: Features, most: int, seed: int) ->
 
 
 def assign_file(
-    fitted: FittedMap,
+    fitted: FittedSOM,
     path: str | Path,
     out: str | Path,
     *,
@@ -138,7 +138,7 @@ class Calibrated:
 
 
 def calibrate_tables(
-    fitted: FittedMap,
+    fitted: FittedSOM,
     photometry: QTable,
     spectra: QTable,
     *,
@@ -203,7 +203,7 @@ def calibrate_tables(
 
 
 def plan_targets(
-    fitted: FittedMap,
+    fitted: FittedSOM,
     photometry: QTable,
     calibrated: Calibrated,
     *,

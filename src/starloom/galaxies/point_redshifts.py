@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.galaxies.map_training import Sample
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
 Array = NDArray[np.float64]
 NEAREST_CELLS = 128
@@ -165,7 +165,7 @@ class PointRedshifts:
     stretch : factor on the intervals, so that they hold for spectra that are left out of their own fit.
     """
 
-    fitted: FittedMap
+    fitted: FittedSOM
     values: Array
     there: Array
     redshift: Array
@@ -177,7 +177,7 @@ class PointRedshifts:
     stretch: float = 1.0
 
     @classmethod
-    def of(cls, fitted: FittedMap, spectra: QTable, redshift: Any, *, neighbors: int = 60) -> PointRedshifts:
+    def of(cls, fitted: FittedSOM, spectra: QTable, redshift: Any, *, neighbors: int = 60) -> PointRedshifts:
         """Put spectra on a map.
 
         Parameters

@@ -73,7 +73,7 @@ class SelfOrganizingMap:
         if self.distance == "errors" and not self.features.errors:
             raise ConfigError("a distance in units of the errors needs the columns of the errors; give them or 'plain'")
 
-    def fit(self, table: QTable, *, seed: int, weights: Any = None, workers: int = 1) -> FittedMap:
+    def fit(self, table: QTable, *, seed: int, weights: Any = None, workers: int = 1) -> FittedSOM:
         """Train on the usable rows of a table.
 
         Parameters
@@ -125,14 +125,14 @@ class SelfOrganizingMap:
             chosen = np.sort(rng.choice(chosen, MEASURED, replace=False))
         inverse = None if sample.inverse is None else sample.inverse[chosen]
         quality = measure(cells, self.grid, sample.values[chosen], inverse, workers=workers)
-        return FittedMap(
+        return FittedSOM(
             cells=cells, center=center, scale=scale, grid=self.grid, features=features, distance=self.distance,
             quality=quality, seed=seed, training=asdict(course), trained_on=int(usable.sum()), notes=tuple(notes),
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class FittedMap:
+class FittedSOM:
     """A trained map.
 
     Parameters
@@ -250,7 +250,7 @@ class FittedMap:
         save_model(folder, KIND, settings, {"cells": self.cells, "center": self.center, "scale": self.scale})
 
     @classmethod
-    def load(cls, folder: str | Path) -> FittedMap:
+    def load(cls, folder: str | Path) -> FittedSOM:
         """Load what ``save`` wrote.
 
         Raises

@@ -14,13 +14,13 @@ from starloom.galaxies.redshift_calibration import bins_of_cells
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
 Array = NDArray[np.float64]
 
 
 def bins_by_redshift(
-    fitted: FittedMap,
+    fitted: FittedSOM,
     spectra: QTable,
     redshift: Array,
     galaxies: QTable,

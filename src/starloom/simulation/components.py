@@ -66,7 +66,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Component:
+class StellarComponent:
     """One population of a Galaxy.
 
     Parameters
@@ -111,7 +111,7 @@ _SPANS: tuple[tuple[float, float, float, tuple[float, float, float], float], ...
 )
 
 
-def milky_way() -> tuple[Component, ...]:
+def milky_way() -> tuple[StellarComponent, ...]:
     """A smooth Milky Way: thin disk in six spans of age, thick disk, bar, halo.
 
     Living stars of the thin disk have 0.034 Msun/pc^3 at the Sun (0.040 of 2017MNRAS.470.1360B with the thick disk's
@@ -123,7 +123,7 @@ def milky_way() -> tuple[Component, ...]:
     surface = [span / sum(time) for span in time]
     per_height = [share / entry[2] for share, entry in zip(surface, _SPANS, strict=True)]
     thin = tuple(
-        Component(
+        StellarComponent(
             f"thin {low:g}-{high:g} Gyr", ExponentialDisk(5.0 if high < 0.2 else 2.6, height), (low, high),
             (0.0 - 0.02 * low, 0.18), (0.03, 0.03), sigma, lag, local_density=_THIN_LOCAL * part / sum(per_height),
         )
@@ -131,12 +131,12 @@ def milky_way() -> tuple[Component, ...]:
     )  # fmt: skip
     return (
         *thin,
-        Component(
+        StellarComponent(
             "thick", ExponentialDisk(3.6, 0.9), (10.0, 12.0), (-0.6, 0.25), (0.25, 0.05), (63.0, 39.0, 39.0), 46.0,
             local_density=0.12 * _THIN_LOCAL,
         ),
-        Component("bar", Bar(), (8.0, 11.0), (0.0, 0.35), (0.15, 0.1), (110.0, 100.0, 90.0), 120.0, mass=1.3e10),
-        Component(
+        StellarComponent("bar", Bar(), (8.0, 11.0), (0.0, 0.35), (0.15, 0.1), (110.0, 100.0, 90.0), 120.0, mass=1.3e10),
+        StellarComponent(
             "halo", PowerLawHalo(), (11.5, 13.0), (-1.4, 0.45), (0.3, 0.07), (141.0, 78.0, 83.0), 229.0,
             local_density=0.005 * _THIN_LOCAL,
         ),

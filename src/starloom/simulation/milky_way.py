@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from starloom.dynamics.frames import GalacticFrame
 from starloom.errors import ConfigError
 from starloom.seeds import generator
-from starloom.simulation.components import Component, milky_way
+from starloom.simulation.components import StellarComponent, milky_way
 from starloom.simulation.stellar_library import PHYSICS, StellarLibrary, build_library
 from starloom.stellar.extinction import DustMap, ExponentialDust
 
@@ -79,7 +79,7 @@ class Galaxy:
     Unit("kpc")
     """
 
-    components: tuple[Component, ...] = field(default_factory=milky_way)
+    components: tuple[StellarComponent, ...] = field(default_factory=milky_way)
     bands: tuple[str, ...] = BANDS
     dust: DustMap | None = field(
         default_factory=lambda: ExponentialDust(local_rate=0.31, scale_length=3.3, scale_height=0.1)

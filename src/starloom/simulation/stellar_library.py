@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
-from starloom.simulation.components import Component
+from starloom.simulation.components import StellarComponent
 from starloom.stellar.isochrone_grids import IsochroneGrid
 from starloom.stellar.isochrones import SUN_MBOL, Isochrone
 from starloom.stellar.mass_functions import MassFunction
@@ -60,7 +60,7 @@ def normal_nodes(mean: float, scatter: float, count: int) -> tuple[Floats, Float
 
 
 def build_library(
-    component: Component,
+    component: StellarComponent,
     grid: IsochroneGrid,
     corrections: BolometricCorrections,
     bands: Sequence[str],

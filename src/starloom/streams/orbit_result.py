@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.catalog.provenance import record
 from starloom.dynamics.frames import GalacticFrame
-from starloom.dynamics.potentials import Component, Potential
+from starloom.dynamics.potentials import MassComponent, Potential
 from starloom.dynamics.stream_frames import StreamFrame
 from starloom.errors import ConfigError
 from starloom.seeds import generator
@@ -238,7 +238,7 @@ class FittedOrbit:
         settings, tensors = load_folder(folder, KIND)
         try:
             parts = tuple(
-                Component(part["name"], part["kind"], tuple(part["values"]))
+                MassComponent(part["name"], part["kind"], tuple(part["values"]))
                 for part in settings["potential"]["components"]
             )
             milky_way = Potential(**{**settings["potential"], "components": parts})

@@ -21,7 +21,7 @@ from starloom.studies.redshift_samples import (
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
     from starloom.studies.redshift_som import Config
 
 Array = NDArray[np.float64]
@@ -123,7 +123,7 @@ def truth_known(config: Config, training: QTable, validation: QTable, results: R
 
 
 def dc2_bins(
-    config: Config, fitted: FittedMap, training: QTable, validation: QTable
+    config: Config, fitted: FittedSOM, training: QTable, validation: QTable
 ) -> QTable:  # fmt: skip
     """Calibrated and true means of bins: one half of the spectra says which cells make a bin, the other calibrates."""
     from starloom.galaxies import redshift_calibration as calibration
@@ -156,7 +156,7 @@ def _own_noise(sample: Any, cells: Any, bins: int) -> Array:
 
 
 def hide_a_region(
-    fitted: FittedMap, training: QTable, validation: QTable, truth: Array, known: Array
+    fitted: FittedSOM, training: QTable, validation: QTable, truth: Array, known: Array
 ) -> dict[str, float]:
     """Take away the spectra of red galaxies: are their cells flagged, and what becomes of the mean redshift?"""
     from starloom.catalog.schema import plain

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
 
-def map_figures(fitted: FittedMap, cells: QTable) -> list[Figure]:
+def map_figures(fitted: FittedSOM, cells: QTable) -> list[Figure]:
     """The map colored by redshift, spectra, galaxies and scatter."""
     grid = fitted.grid
     galaxies, spectra = np.asarray(cells["galaxies"]), np.asarray(cells["spectra"], dtype=float)
@@ -108,7 +108,7 @@ def plan_figure(plans: QTable, requirement: float) -> Figure:
     return Figure("plan", caption, [panel], panel_size=(7.5, 4.0))
 
 
-def explorer(fitted: FittedMap, cells: QTable) -> Explorer:
+def explorer(fitted: FittedSOM, cells: QTable) -> Explorer:
     """Linked panels over the occupied cells: the map, its colors, redshifts; colored by spectra had over wanted."""
     part = np.asarray(cells["galaxies"]) > 0
     chosen = cells[part]

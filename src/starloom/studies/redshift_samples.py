@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.galaxies.photometric_features import Features
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
 Array = NDArray[np.float64]
 LEAST_CLASS = 2.5  # zCOSMOS: secure and probable redshifts; x.5 agrees with the photometric redshift
@@ -92,7 +92,7 @@ def patches(table: QTable) -> NDArray[np.int64] | None:
     return np.asarray(4 * places[0] + places[1], dtype=np.int64)
 
 
-def within(fitted: FittedMap, table: QTable) -> Array:
+def within(fitted: FittedSOM, table: QTable) -> Array:
     """What a redshift may depend on inside a cell: the features, and the magnitude in the middle band."""
     from starloom.catalog.schema import plain
 

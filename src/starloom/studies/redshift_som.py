@@ -32,7 +32,7 @@ from starloom.studies.study import Input, InputSpec, Study, StudyConfig
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galaxies.self_organizing_map import FittedMap
+    from starloom.galaxies.self_organizing_map import FittedSOM
 
 PAPER = "arXiv:1509.03318"
 MASKS = ("mask_B", "mask_V", "mask_i", "mask_z", "mask_d")
@@ -78,7 +78,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
 # ------------------------------------------------------------------------------------------------ the paper's field
 
 
-def _field(config: Config, table: QTable, results: Results) -> FittedMap:
+def _field(config: Config, table: QTable, results: Results) -> FittedSOM:
     """The map of the field: its quality, its redshifts, its bins, its cells, its plan."""
     from starloom.galaxies.map_grid import Grid
     from starloom.galaxies.photometric_features import Features
@@ -132,7 +132,7 @@ def _field(config: Config, table: QTable, results: Results) -> FittedMap:
 
 
 def _bins_of_the_field(
-    config: Config, fitted: FittedMap, sample: Sample, galaxies: QTable, results: Results
+    config: Config, fitted: FittedSOM, sample: Sample, galaxies: QTable, results: Results
 ) -> None:  # fmt: skip
     """Means of the bins from the training spectra, against the held-out ones; cells and a plan for the whole field."""
     from astropy.table import QTable

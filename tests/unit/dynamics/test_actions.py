@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from starloom.dynamics.actions import actions
-from starloom.dynamics.components import Component, G
+from starloom.dynamics.components import G, MassComponent
 from starloom.dynamics.focal_lengths import focal_table, local_focal_length
 from starloom.dynamics.orbits import TIME_UNIT, integrate
 from starloom.dynamics.potentials import Potential, potential
 from starloom.errors import ConfigError
 
-STAECKEL = Potential("staeckel", (Component("all", "kuzmin_kutuzov", (1e11, 4.0, 1.0)),))
+STAECKEL = Potential("staeckel", (MassComponent("all", "kuzmin_kutuzov", (1e11, 4.0, 1.0)),))
 FOCAL = np.sqrt(15.0)  # of STAECKEL: sqrt(a^2 - c^2)
 NAMES = ("action_r", "l_z", "action_z", "omega_r", "omega_phi", "omega_z", "eccentricity", "z_max", "pericenter")
 
@@ -52,7 +52,7 @@ def test_as_galpy_at_the_same_focal_lengths():
 
 
 def test_isochrone_in_closed_form():
-    model, gm, b = Potential("isochrone", (Component("all", "isochrone", (1e11, 3.0)),)), G * 1e11, 3.0
+    model, gm, b = Potential("isochrone", (MassComponent("all", "isochrone", (1e11, 3.0)),)), G * 1e11, 3.0
     x, v = galaxy(200, 2)
     v *= 0.6
     found = actions(model, x, v, focal_length=1e-3, order=64)

@@ -4,13 +4,13 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from starloom.dynamics.components import Component, G
+from starloom.dynamics.components import G, MassComponent
 from starloom.dynamics.integrals import angular_momentum, energy, l_perp
 from starloom.dynamics.orbits import TIME_UNIT, integrate
 from starloom.dynamics.potentials import Potential, potential
 from starloom.errors import ConfigError
 
-KEPLER = Potential("Kepler", (Component("sun", "plummer", (1e10, 0.0)),))
+KEPLER = Potential("Kepler", (MassComponent("sun", "plummer", (1e10, 0.0)),))
 
 
 def disk_stars(count, seed=0):

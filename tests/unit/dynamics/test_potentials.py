@@ -4,15 +4,15 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from starloom.dynamics.components import Component, G
+from starloom.dynamics.components import G, MassComponent
 from starloom.dynamics.potentials import Potential, potential, potential_names
 from starloom.errors import ConfigError
 
 POINTS = np.random.default_rng(1).normal(size=(60, 3)) * np.exp(np.linspace(-6, 4, 60))[:, None]
 OTHERS = (
-    Potential("isochrone", (Component("all", "isochrone", (1e11, 3.0)),)),
-    Potential("logarithmic", (Component("all", "logarithmic", (220.0, 0.1, 0.8)),)),
-    Potential("staeckel", (Component("all", "kuzmin_kutuzov", (1e11, 4.0, 1.0)),)),
+    Potential("isochrone", (MassComponent("all", "isochrone", (1e11, 3.0)),)),
+    Potential("logarithmic", (MassComponent("all", "logarithmic", (220.0, 0.1, 0.8)),)),
+    Potential("staeckel", (MassComponent("all", "kuzmin_kutuzov", (1e11, 4.0, 1.0)),)),
 )
 
 
@@ -152,13 +152,13 @@ def test_wrong_names_and_numbers():
     with pytest.raises(ConfigError, match="MWPotential2014"):
         potential("MilkyWay")
     with pytest.raises(ConfigError, match="nfw"):
-        Component("halo", "navarro", (1.0,))
+        MassComponent("halo", "navarro", (1.0,))
     with pytest.raises(ConfigError, match="mass, r_s"):
-        Component("halo", "nfw", (1e12,))
+        MassComponent("halo", "nfw", (1e12,))
     with pytest.raises(ConfigError, match="positive"):
-        Component("halo", "nfw", (1e12, -3.0))
+        MassComponent("halo", "nfw", (1e12, -3.0))
     with pytest.raises(ConfigError, match="slope"):
-        Potential("steep", (Component("bulge", "power_law_cutoff", (1e10, 2.5, 1.0)),)).value([1.0, 0, 0])
+        Potential("steep", (MassComponent("bulge", "power_law_cutoff", (1e10, 2.5, 1.0)),)).value([1.0, 0, 0])
     with pytest.raises(ConfigError, match="components"):
         Potential("nothing", ())
     with pytest.raises(ConfigError, match="shape"):

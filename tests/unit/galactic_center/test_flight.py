@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from starloom.dynamics.components import Component
+from starloom.dynamics.components import MassComponent
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.orbits import integrate
 from starloom.dynamics.potentials import Potential
@@ -52,7 +52,7 @@ def test_angular_momentum():
     l_z = flown.x[:, 0] * flown.v[:, 1] - flown.x[:, 1] * flown.v[:, 0]
     scale = np.linalg.norm(flown.x, axis=1) * flown.speed
     assert (np.abs(l_z) / scale).max() < 1e-10
-    ball = Potential("ball", (Component("halo", "hernquist", (1e12, 10.0)),))
+    ball = Potential("ball", (MassComponent("halo", "hernquist", (1e12, 10.0)),))
     round_ = fly(ball, FRAME, speed, direction, np.full(50, 30.0))
     whole = np.linalg.norm(np.cross(round_.x, round_.v), axis=1)
     assert (whole / (np.linalg.norm(round_.x, axis=1) * round_.speed)).max() < 1e-8

@@ -7,7 +7,7 @@ from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, ConfigError, MissingColumnError, ModelFileError
 from starloom.galaxies.map_grid import Grid
 from starloom.galaxies.photometric_features import Features
-from starloom.galaxies.self_organizing_map import FittedMap, SelfOrganizingMap
+from starloom.galaxies.self_organizing_map import FittedSOM, SelfOrganizingMap
 
 BANDS = ("u", "g", "r", "i")
 ERRORS = tuple(f"{band}_err" for band in BANDS)
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_map_with_any_number_of_threads():
 
 def test_a_saved_map_assigns_as_before(fitted, tmp_path):
     fitted.save(tmp_path)
-    again = FittedMap.load(tmp_path)
+    again = FittedSOM.load(tmp_path)
     np.testing.assert_array_equal(again.assign(galaxies(seed=5)), fitted.assign(galaxies(seed=5)))
     assert again.quality == fitted.quality
     assert again.features == fitted.features
@@ -82,17 +82,17 @@ def test_a_saved_map_assigns_as_before(fitted, tmp_path):
 
 def test_folders_that_hold_no_map(fitted, tmp_path):
     with pytest.raises(ModelFileError, match=r"model\.json is missing"):
-        FittedMap.load(tmp_path)
+        FittedSOM.load(tmp_path)
     fitted.save(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(ModelFileError, match="is not as it was saved"):
-        FittedMap.load(tmp_path)
+        FittedSOM.load(tmp_path)
     (tmp_path / "model.json").write_text('{"kind": "other"}')
     with pytest.raises(ModelFileError, match="of kind 'other'"):
-        FittedMap.load(tmp_path)
+        FittedSOM.load(tmp_path)
     (tmp_path / "model.json").write_text("[]")
     with pytest.raises(ModelFileError, match="of kind None"):
-        FittedMap.load(tmp_path)
+        FittedSOM.load(tmp_path)
 
 
 def test_zero_errors_duplicates_and_a_constant_column_do_no_harm():

@@ -9,7 +9,7 @@ from astropy.coordinates import Galactic, SkyCoord
 from starloom.catalog.schema import plain
 from starloom.datasets.access import locate
 from starloom.errors import ConfigError, DatasetError
-from starloom.simulation.components import Bar, Component, ExponentialDisk, PowerLawHalo, milky_way
+from starloom.simulation.components import Bar, ExponentialDisk, PowerLawHalo, StellarComponent, milky_way
 from starloom.simulation.milky_way import Galaxy
 from starloom.simulation.observing import AllWise, Gaia, TwoMass, observe
 from starloom.simulation.parent_catalog import Layers, parent_catalog
@@ -35,7 +35,7 @@ def test_components_of_the_milky_way():
         pytest.approx(2**2.77)
     )
     with pytest.raises(ConfigError, match="either"):
-        Component("x", ExponentialDisk(1.0, 1.0), (1.0, 2.0), (0.0, 0.1), (0.0, 0.1), (1.0, 1.0, 1.0), 0.0)
+        StellarComponent("x", ExponentialDisk(1.0, 1.0), (1.0, 2.0), (0.0, 0.1), (0.0, 0.1), (1.0, 1.0, 1.0), 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,13 @@ def galaxy():
         locate("bolometric_corrections", download=False)
     except DatasetError as error:
         pytest.skip(f"the stellar models are not here: {error}")
-    disk = Component("disk", ExponentialDisk(2.6, 0.3), (2.0, 8.0), (0.0, 0.2), (0.0, 0.05), (35.0, 25.0, 20.0), 10.0,
-                     local_density=0.03)  # fmt: skip
-    halo = Component("halo", PowerLawHalo(), (12.0, 12.0), (-1.5, 0.3), (0.3, 0.1), (140.0, 80.0, 80.0), 229.0,
-                     local_density=0.0002)  # fmt: skip
+    thin, old = ExponentialDisk(2.6, 0.3), PowerLawHalo()
+    disk = StellarComponent(
+        "disk", thin, (2.0, 8.0), (0.0, 0.2), (0.0, 0.05), (35.0, 25.0, 20.0), 10.0, local_density=0.03
+    )
+    halo = StellarComponent(
+        "halo", old, (12.0, 12.0), (-1.5, 0.3), (0.3, 0.1), (140.0, 80.0, 80.0), 229.0, local_density=0.0002
+    )
     return Galaxy(components=(disk, halo), nside=8)
 
 
