@@ -17,7 +17,7 @@ from starloom.results.record import Bar
 from starloom.streams import mock, tailored_mock
 from starloom.streams.gaps import find_gaps
 from starloom.streams.tracks import ReferenceTrack, fitted_track
-from starloom.studies import gd1_stream, stream_mock
+from starloom.studies import gd1_stream, stream_mock, stream_mock_models
 
 SEEDS = tuple(range(100, 120))
 COORDINATES = ("phi2", "pm_phi1_cosphi2", "pm_phi2", "distance_modulus")
@@ -136,13 +136,13 @@ def _bars(experiment: Experiment, how: str) -> list[LongBar]:
 
 def measure_tailored(seed: int, *, members: int, steps: int) -> Numbers:
     """Fit one tailored mock with and without photometry; nothing says where its stream is."""
-    line = stream_mock.ridge("mist")
+    line = stream_mock_models.ridge("mist")
     made = tailored_mock.make(line.mass, line.magnitudes, seed)
     true = np.asarray(made.table["component"]) == "stream"
-    config = stream_mock.Config(members=members, steps=steps)
+    training = stream_mock.Config(members=members, steps=steps).training()
     numbers: dict[str, Any] = {"true_members": int(true.sum()), "background": int((~true).sum())}
     for label, chosen in (("", line), ("plain_", None)):
-        fitted = stream_mock.tailored_model(config, made.table, chosen).fit(made.table, seed=seed)
+        fitted = stream_mock_models.tailored_model(training, made.table, chosen).fit(made.table, seed=seed)
         p = np.asarray(fitted.predict(made.table)["p_stream"])
         numbers |= {
             f"{label}found": int((p > LIMIT)[true].sum()),

@@ -270,7 +270,7 @@ def _real_standards(results: Results, done: Targeting) -> None:
 
 def selection_function_section(results: Results, done: Targeting) -> None:
     """The selection functions of three made cartons against their known truth."""
-    from starloom.studies.sdss_observations import add_selection
+    from starloom.studies.sdss_selection import add_selection
 
     own = "parent" in done.inputs  # on a user's table a section of made stars would only mislead
     if done.config.mock_stars and not own:
@@ -279,7 +279,7 @@ def selection_function_section(results: Results, done: Targeting) -> None:
 
 def epochs_section(results: Results, done: Targeting) -> None:
     """The epochs of one quasar, added; made ones where the inputs are made or no real ones are at hand."""
-    from starloom.studies.sdss_observations import add_epochs, mock_epochs
+    from starloom.studies.sdss_epochs import add_epochs, mock_epochs
 
     if all(entry.record.kind == "simulated" for entry in done.inputs.values()):
         add_epochs(results, mock_epochs(seed=done.config.seed), simulated=True, seed=done.config.seed)

@@ -10,6 +10,7 @@ import numpy as np
 import pydantic
 
 from starloom.results.record import Bar, InputRecord, Published, Results
+from starloom.studies.stream_mock_models import Ridge, realistic_model, ridge, tailored_model
 from starloom.studies.study import Input, Study, StudyConfig
 
 if TYPE_CHECKING:
@@ -18,16 +19,12 @@ if TYPE_CHECKING:
 
     from starloom.files import RunFolder
     from starloom.results.figures import Figure
-    from starloom.streams.configuration import Photometry
-    from starloom.streams.membership import StreamModel
+    from starloom.streams.configuration import Training
     from starloom.streams.spray_mock import SprayMock
     from starloom.streams.tailored_mock import TailoredMock
     from starloom.streams.tracks import ReferenceTrack
 
 PAPER = "arXiv:2311.16960"
-AGE, FE_H = 12.0, -1.35  # Gyr, dex: the paper's
-EEP = (202, 605)  # from the zero-age main sequence to the tip of the giant branch
-POINTS = 60
 GAP = 4.0  # deg: wider ones have to be found
 EDGE = 1.0  # deg
 SURE = {"tailored": 0.8, "realistic": 0.75}  # the paper's limits
@@ -45,119 +42,11 @@ class Config(StudyConfig):
         "mist", description="the MIST grid (downloaded once), or a made-up isochrone where it cannot be had"
     )
 
+    def training(self) -> Training:
+        """Settings of each fit."""
+        from starloom.streams.configuration import Training
 
-@dataclass(frozen=True)
-class Ridge:
-    """An isochrone in (g, r) from faint to bright: initial mass (Msun), absolute magnitudes (n, 2), where from."""
-
-    mass: NDArray[np.float64]
-    magnitudes: NDArray[np.float64]
-    record: InputRecord
-
-
-def ridge(kind: str) -> Ridge:
-    """The isochrone that the mocks are made of and fitted with."""
-    if kind == "made":
-        from starloom.streams.mock import ISOCHRONE_DISTANCE, isochrone
-
-        table = isochrone()
-        g = np.asarray(table["mag_g"]) - 5.0 * np.log10(ISOCHRONE_DISTANCE * 100.0)
-        r = g - 0.72 * np.asarray(table["color_g_i"])
-        mass = np.interp(-g, [-9.4, -6.6, -4.1, 1.4], [0.4, 0.62, 0.77, 0.80])
-        record = InputRecord("isochrone", "simulated", "made up: main sequence, turn-off, giant branch", len(g), "")
-        return Ridge(mass, np.stack([g, r], axis=1), record)
-    from starloom import datasets
-    from starloom.datasets import registry
-    from starloom.files import sha256
-    from starloom.stellar.isochrone_grids import IsochroneGrid
-    from starloom.stellar.photometry import BolometricCorrections, with_photometry
-
-    grid, corrections = (datasets.locate(*name) for name in (("isochrone_grids", "mist"), ("bolometric_corrections",)))
-    old = IsochroneGrid.open(grid.path).isochrone(AGE, FE_H)
-    bands = ["ps1_g", "ps1_r"]
-    found = with_photometry(old, BolometricCorrections.open(corrections.path), bands).cut(eep=EEP, finite=True)
-    rising = np.concatenate([[True], np.diff(np.maximum.accumulate(found.initial_mass)) > 0])
-    about = registry.get("isochrone_grids")
-    record = InputRecord(
-        "isochrone", "real", grid.origin, int(rising.sum()), sha256(grid.path), about.license, about.citation
-    )
-    return Ridge(found.initial_mass[rising], found.magnitudes(bands)[rising], record)
-
-
-def photometry(
-    line: Ridge, scatter: float, magnitude: tuple[float, float], color: tuple[float, float], shift: float = 0.0
-) -> Photometry:
-    """The population of a mock: even steps along the isochrone, weighted by its mass function m^-1/2."""
-    from starloom.stellar.mass_functions import power_law
-    from starloom.streams.configuration import Photometry
-
-    arc = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line.magnitudes, axis=0).T))])
-    even = np.linspace(0.0, arc[-1], POINTS)
-    mass = np.interp(even, arc, line.mass)
-    points = np.stack([np.interp(even, arc, band) for band in line.magnitudes.T], axis=1) + shift
-    weights = power_law(0.5, line.mass[0], line.mass[-1]).interval_weights(mass)
-    return Photometry(
-        bands=("g_mag", "r_mag"),
-        isochrone=tuple(map(tuple, points.tolist())),
-        magnitude=magnitude,
-        colors=(color,),
-        scatter=scatter,
-        errors=(0.0, 1e-6, 20.0),
-        weights=tuple(weights.tolist()),
-        bins=1,
-    )
-
-
-def _range(values: NDArray[np.float64], margin: float) -> tuple[float, float]:
-    return float(values.min()) - margin, float(values.max()) + margin
-
-
-def tailored_model(config: Config, table: QTable, line: Ridge | None) -> StreamModel:
-    """The model of the first mock: sky, parallax, photometry if a line is given; nothing says where the stream is."""
-    from starloom.streams.configuration import Coordinate, Distance, Training
-    from starloom.streams.membership import StreamModel
-    from starloom.streams.tailored_mock import BACKGROUND_PHI1, BACKGROUND_PHI2, PHOTOMETRIC_SCATTER
-
-    g, r = table["g_mag"].value, table["r_mag"].value
-    return StreamModel(
-        frame=None,
-        phi1=BACKGROUND_PHI1,
-        phi2=Coordinate(BACKGROUND_PHI2, (0.09, 2.0), scale=4.0),
-        distance=Distance((13.8, 16.2), (0.01, 0.8), scale=1.0),
-        parallax=_range(table["parallax"].value, 1e-4),
-        photometry=None
-        if line is None
-        else photometry(line, PHOTOMETRIC_SCATTER, _range(g, 0.01), _range(g - r, 0.01)),
-        training=Training(members=config.members, steps=config.steps),
-    )
-
-
-def realistic_model(config: Config, line: Ridge) -> StreamModel:
-    """The model of the second mock: sky, parallax, one proper motion and photometry, with the paper's guides."""
-    from starloom.streams import spray_mock
-    from starloom.streams.configuration import Component, Coordinate, Distance, Guide, Training
-    from starloom.streams.membership import StreamModel
-
-    places = (130.0, 150.0, 159.0, 167.0)
-    guides = (
-        Guide("phi2", places, (36.25, 36.0, 34.75, 33.0), (0.5,)),
-        Guide("pm_phi1_cosphi2", places, (-6.0, -8.0, -8.5, -8.5), (1.5,)),
-    )
-    start = {"phi2": 35.5, "pm_phi1_cosphi2": -8.0}
-    return StreamModel(
-        frame=None,
-        phi1=spray_mock.PHI1,
-        phi2=Coordinate(spray_mock.PHI2, (0.03, 1.0)),
-        components=(Component("stream", start=start, start_fraction=0.03, guides=guides),),
-        others={"pm_phi1_cosphi2": Coordinate(spray_mock.PM, (0.02, 1.0))},
-        distance=Distance((13.8, 15.2), (0.01, 0.3)),
-        parallax=spray_mock.PARALLAX,
-        photometry=photometry(line, spray_mock.SCATTER, spray_mock.MAGNITUDE, spray_mock.COLOR, -spray_mock.BRIGHTER),
-        training=Training(members=config.members, steps=config.steps),
-    )
-
-
-# ------------------------------------------------------------------------------------------------------------ scores
+        return Training(members=self.members, steps=self.steps)
 
 
 @dataclass(frozen=True)
@@ -230,7 +119,7 @@ def _tailored(results: Results, config: Config, mock: TailoredMock, line: Ridge,
 
     true = np.asarray(mock.table["component"]) == "stream"
     exact = mock.members == 1569  # the paper's own draw
-    fitted = tailored_model(config, mock.table, line).fit(
+    fitted = tailored_model(config.training(), mock.table, line).fit(
         mock.table, seed=config.seed, checkpoints=folder.checkpoints / "tailored"
     )
     for warning in fitted.report["warnings"]:
@@ -263,7 +152,7 @@ def _tailored(results: Results, config: Config, mock: TailoredMock, line: Ridge,
     results.number("gaps and overdensities listed", len(features), "", meaning=f"true gaps: {len(mock.gaps)}")
     _track_errors(results, mock, track)
 
-    plain = tailored_model(config, mock.table, None).fit(
+    plain = tailored_model(config.training(), mock.table, None).fit(
         mock.table, seed=config.seed, checkpoints=folder.checkpoints / "plain"
     )
     for warning in plain.report["warnings"]:
@@ -359,7 +248,7 @@ def _other_seeds(results: Results, config: Config, line: Ridge, folder: RunFolde
     false = []
     for seed in progress.steps(range(101, 101 + config.other_seeds), "other mocks", config.other_seeds, "mocks"):
         mock = tailored_mock.make(line.mass, line.magnitudes, seed)
-        fitted = tailored_model(config, mock.table, line).fit(
+        fitted = tailored_model(config.training(), mock.table, line).fit(
             mock.table, seed=config.seed, checkpoints=folder.checkpoints / f"tailored-{seed}"
         )
         p = np.asarray(fitted.predict(mock.table)["p_stream"])
@@ -377,7 +266,7 @@ def _realistic(results: Results, config: Config, line: Ridge, folder: RunFolder)
     for label, factor in (("parallax errors / 20", 0.05), ("Gaia errors", 1.0)):
         mock = spray_mock.make(line.mass, line.magnitudes, parallax_errors=factor)
         results.inputs.append(_made(f"realistic mock, {label}", mock.table, spray_mock.PAPER_SEED))
-        fitted = realistic_model(config, line).fit(
+        fitted = realistic_model(config.training(), line).fit(
             mock.table, seed=config.seed, checkpoints=folder.checkpoints / f"realistic-{factor}"
         )
         for warning in fitted.report["warnings"]:

@@ -112,7 +112,7 @@ def test_intervals_of_measured_selection_functions():
     About 100,000 intervals, but bins of one carton share what they are drawn to: the values of single catalogs scatter
     by about 4 %, so the mean of 12 has a sigma of 1.2 %, and a calibrated method fails this once in 1,000 times.
     """
-    from starloom.studies.sdss_observations import CARTONS, mock_parent, true_shares
+    from starloom.studies.sdss_selection import CARTONS, mock_parent, true_shares
 
     inside, error = [], []
     for carton in CARTONS:

@@ -7,7 +7,7 @@ import pytest
 
 from starloom.errors import ConfigError
 from starloom.streams import spray_mock
-from starloom.studies.stream_mock import ridge
+from starloom.studies.stream_mock_models import ridge
 
 LINE = ridge("made")
 
