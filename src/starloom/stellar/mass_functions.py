@@ -264,9 +264,10 @@ def kroupa_2001(low: float = 0.08, high: float = 100.0) -> MassFunction:
 def chabrier_2001(low: float = 0.08, high: float = 100.0) -> MassFunction:
     """Initial mass function of the disk of 2001ApJ...554.1274C, the lognormal form (its IMF2).
 
-    Per unit log10 m: a Gaussian about log10 0.1 of width 0.627 up to 1 Msun; above it m^-1.3 is joined on.
+    Per unit log10 m: a Gaussian about log10 0.1 of width 0.627, at every mass.
     """
-    return _lognormal_and_power(low, high, 0.1, 0.627)
+    _check_range(low, high)
+    return MassFunction([_LogNormal(low, high, 0.1, 0.627)])
 
 
 def chabrier_2003(low: float = 0.08, high: float = 100.0) -> MassFunction:
@@ -275,13 +276,9 @@ def chabrier_2003(low: float = 0.08, high: float = 100.0) -> MassFunction:
     Per unit log10 m: a Gaussian about log10 0.079 of width 0.69 up to 1 Msun, above it m^-1.3. The amplitudes printed
     there (0.158 and 0.0443) leave a step of 0.5 % at 1 Msun; here the pieces join.
     """
-    return _lognormal_and_power(low, high, 0.079, 0.69)
-
-
-def _lognormal_and_power(low: float, high: float, center: float, width: float) -> MassFunction:
     _check_range(low, high)
     pieces: list[Piece] = []
-    gaussian = _LogNormal(low, min(1.0, high), center, width)
+    gaussian = _LogNormal(low, min(1.0, high), 0.079, 0.69)
     if low < 1.0:
         pieces.append(gaussian)
     if high > 1.0:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from starloom.errors import ConfigError
-from starloom.stellar.mass_functions import chabrier_2003, kroupa_2001, power_law, step_function
+from starloom.stellar.mass_functions import chabrier_2001, chabrier_2003, kroupa_2001, power_law, step_function
 
 FUNCTIONS = {
     "half": power_law(0.5, 0.1, 0.9),
@@ -19,6 +19,7 @@ FUNCTIONS = {
     "chabrier": chabrier_2003(0.01, 120.0),
     "chabrier low": chabrier_2003(0.1, 0.9),
     "chabrier high": chabrier_2003(1.5, 20.0),
+    "chabrier lognormal": chabrier_2001(0.05, 20.0),
     "steps": step_function([0, 0.35, 0.56, 1.01], [-1, 0, -1]),
 }
 BREAKS = [0.08, 0.35, 0.5, 0.56, 1.0]
@@ -74,6 +75,13 @@ def test_chabrier_is_the_printed_function():
     assert above[1] / above[0] == pytest.approx(4**-1.3)
     # the printed amplitudes: 0.0443 m^-1.3 above 1 Msun, within the rounding that leaves a step of 0.5 %
     assert above[0] / ours[1] == pytest.approx(0.0443 * 2**-1.3 / 0.158, rel=0.006)
+
+
+def test_the_older_chabrier_is_lognormal_at_every_mass():
+    mass = np.array([0.08, 0.1, 0.4, 1.0, 3.0, 30.0])
+    printed = 0.141 * np.exp(-((np.log10(mass) + 1.0) ** 2) / (2 * 0.627**2))
+    ours = chabrier_2001(0.05, 50.0).pdf(mass) * mass
+    np.testing.assert_allclose(ours / ours[1], printed / printed[1])
 
 
 def test_samples_follow_the_cdf_and_the_seed():
