@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.catalog.provenance import record
-from starloom.catalog.schema import plain
 from starloom.dynamics.actions import Actions, actions
-from starloom.dynamics.frames import GalacticFrame, PhaseSpace, draw_errors
+from starloom.dynamics.frames import GalacticFrame, PhaseSpace
 from starloom.dynamics.integrals import l_perp
+from starloom.dynamics.measured_stars import MeasuredStars, six_coordinates
 from starloom.dynamics.potentials import Potential, potential
-from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
 from starloom.dynamics.threads import in_blocks
-from starloom.errors import CatalogError, ConfigError, MissingColumnError
+from starloom.errors import CatalogError, ConfigError
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -27,8 +26,6 @@ Array = NDArray[np.float64]
 SAMPLES = 100
 BLOCK = 256  # stars whose draws are made together, from a seed of their own
 ROWS = 65536  # stars in memory at a time, of a Parquet table; a multiple of BLOCK
-LEAST_PRECISE = 0.2  # relative error of a parallax above which its inverse is no distance
-MAS = 1.0 / 3.6e6  # deg
 QUANTITIES: dict[str, str] = {
     "energy": "km2/s2",
     "l_z": "kpc km/s",
@@ -43,7 +40,6 @@ QUANTITIES: dict[str, str] = {
     "pericenter": "kpc",
     "apocenter": "kpc",
 }
-_COORDINATES = ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")
 
 
 @dataclass(frozen=True)
@@ -100,10 +96,8 @@ class OrbitModel:
         CatalogError
             When the table is empty.
         """
-        stars = SCHEMA.apply(table, survey, label=label)
-        if "distance" not in stars.colnames and "parallax" not in stars.colnames:
-            raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; orbits need one of them")
-        seen = _Seen.read(stars, self.parallax_zero_point)
+        stars = six_coordinates(table, survey, label, "orbits")
+        seen = MeasuredStars.read(stars, zero_point=self.parallax_zero_point)
         values = self._quantities(self.frame.to_galactocentric(*seen.center()))
         bounds = self._bounds(seen, first) if self.samples and seen.uncertain else None
         return self._join(stars, seen, values, bounds)
@@ -119,10 +113,8 @@ class OrbitModel:
             x and v of the shape (stars x samples, 3), all draws of a star together, and the number of stars; NaN for
             stars that cannot be used. With no samples, or a table without errors, each star is drawn once, as measured.
         """
-        stars = SCHEMA.apply(table, survey, label=label)
-        if "distance" not in stars.colnames and "parallax" not in stars.colnames:
-            raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; orbits need one of them")
-        seen = _Seen.read(stars, self.parallax_zero_point)
+        stars = six_coordinates(table, survey, label, "orbits")
+        seen = MeasuredStars.read(stars, zero_point=self.parallax_zero_point)
         exact = seen.center()
         for start in range(0, len(stars), BLOCK):
             part = slice(start, min(start + BLOCK, len(stars)))
@@ -137,7 +129,7 @@ class OrbitModel:
         found = actions(self.potential, phase.x, phase.v, workers=workers or self.workers)
         return {"l_perp": l_perp(phase.x, phase.v), **{key: getattr(found, key) for key in vars(found)}, "all": found}
 
-    def _bounds(self, seen: _Seen, first: int) -> dict[str, Array]:
+    def _bounds(self, seen: MeasuredStars, first: int) -> dict[str, Array]:
         """16 % and 84 % points (2, n) of each quantity."""
         if first % BLOCK:
             raise ConfigError(f"first must be a multiple of {BLOCK}, got {first}")
@@ -162,11 +154,15 @@ class OrbitModel:
         in_blocks(run, rows, self.workers, block=BLOCK)
         return bounds
 
-    def _join(self, stars: QTable, seen: _Seen, values: dict[str, Any], bounds: dict[str, Array] | None) -> QTable:
+    def _join(
+        self, stars: QTable, seen: MeasuredStars, values: dict[str, Any], bounds: dict[str, Array] | None
+    ) -> QTable:
         from astropy import units as u
 
         found: Actions = values["all"]
-        reasons = [", ".join(filter(None, pair)) for pair in zip(seen.reasons, _reasons(seen, found), strict=True)]
+        # what the actions say of a star that could not be used is no news
+        news = ["" if reason else text for reason, text in zip(seen.reasons, found.reason, strict=True)]
+        reasons = [", ".join(filter(None, pair)) for pair in zip(seen.notes, news, strict=True)]
         for name, unit in QUANTITIES.items():
             stars[name] = values[name] * u.Unit(unit) if unit else values[name]
             if bounds is not None:
@@ -182,94 +178,6 @@ class OrbitModel:
             parallax_zero_point=self.parallax_zero_point, seed=self.seed,
         )  # fmt: skip
         return stars
-
-
-def _reasons(seen: _Seen, found: Actions) -> list[str]:
-    return ["" if reason.startswith("no ") else text for reason, text in zip(seen.reasons, found.reason, strict=True)]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What was measured: values (n, 6) with a parallax in the third place where ``inverted``, covariances, reasons,
-    and whether the table has errors at all."""
-
-    values: Array
-    covariance: Array
-    inverted: NDArray[np.bool_]
-    reasons: list[str]
-    uncertain: bool
-
-    @classmethod
-    def read(cls, stars: QTable, zero_point: float) -> _Seen:
-        rows = len(stars)
-
-        def column(name: str, otherwise: float) -> Array:
-            return plain(stars, name) if name in stars.colnames else np.full(rows, otherwise)
-
-        distance, parallax = column("distance", np.nan), column("parallax", np.nan) - zero_point
-        inverted = ~np.isfinite(distance) & np.isfinite(parallax)
-        reasons: list[list[str]] = [[] for _ in range(rows)]
-
-        def remark(where: NDArray[np.bool_], text: str) -> None:
-            for row in np.flatnonzero(where):
-                reasons[row].append(text)
-
-        reach = np.where(inverted, parallax, distance)
-        values = np.stack([reach if name == "distance" else plain(stars, name) for name in _COORDINATES], axis=1)
-        for place, name in enumerate(_COORDINATES):
-            remark(~np.isfinite(values[:, place]), f"no {name}")
-        wrong = (values[:, 2] <= 0) & np.isfinite(values[:, 2])
-        remark(wrong & inverted, "no distance: the parallax is not positive")
-        remark(wrong & ~inverted, "no distance: it is not positive")
-        values[wrong, 2] = np.nan
-        errors = np.zeros((rows, 6))
-        for place, name in enumerate(_COORDINATES):
-            scale = MAS if place < 2 else 1.0
-            if place == 2:
-                errors[:, 2] = np.where(inverted, column("parallax_error", 0.0), column("distance_error", 0.0))
-            else:
-                errors[:, place] = column(f"{name}_error", 0.0) * scale
-            remark(~np.isfinite(errors[:, place]) | (errors[:, place] < 0), f"unknown error of {name}: no intervals")
-        errors[errors < 0] = np.nan
-        with np.errstate(invalid="ignore", divide="ignore"):
-            loose = inverted & (errors[:, 2] / values[:, 2] > LEAST_PRECISE)
-        remark(loose, f"no distance: the parallax is less precise than {LEAST_PRECISE:.0%}")
-        values[loose, 2] = np.nan
-        covariance = errors[:, :, None] * errors[:, None, :] * cls._correlations(stars, inverted, column)
-        uncertain = any(f"{name}_error" in stars.colnames for name in (*_COORDINATES, "parallax"))
-        return cls(values, covariance, inverted, [", ".join(texts) for texts in reasons], uncertain)
-
-    @staticmethod
-    def _correlations(
-        stars: QTable, inverted: NDArray[np.bool_], column: Callable[[str, float], Array]
-    ) -> NDArray[np.float64]:
-        matrix = np.tile(np.eye(6), (len(stars), 1, 1))
-        for a, b in PAIRS:
-            i, j = ASTROMETRY.index(a), ASTROMETRY.index(b)
-            value = np.nan_to_num(column(f"{a}_{b}_corr", 0.0))
-            if "parallax" in (a, b):
-                value = np.where(inverted, value, 0.0)
-            matrix[:, i, j] = matrix[:, j, i] = value
-        return matrix
-
-    def center(self) -> list[Array]:
-        """The six coordinates as measured, distances in kpc."""
-        return self._columns(self.values, self.inverted)
-
-    def drawn(self, part: slice, count: int, rng: np.random.Generator) -> list[Array]:
-        """The six coordinates of draws, (rows of the part x count,) each."""
-        shifts = draw_errors(self.covariance[part], count, rng)
-        shifts[..., 0] /= np.cos(np.radians(self.values[part, 1]))[:, None]
-        drawn = self.values[part, None, :] + shifts
-        return self._columns(drawn.reshape(-1, 6), np.repeat(self.inverted[part], count))
-
-    @staticmethod
-    def _columns(values: Array, inverted: NDArray[np.bool_]) -> list[Array]:
-        columns = [np.ascontiguousarray(column) for column in values.T]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            columns[2] = np.where(inverted, 1.0 / columns[2], columns[2])
-        columns[2] = np.where(columns[2] > 0, columns[2], np.nan)
-        return columns
 
 
 def phase_space_draws(
@@ -298,12 +206,10 @@ def phase_space_draws(
         Measured phase space, x and v (n, 3); draws, x and v (n, count, 3), all alike where a table has no errors; and
         a reason for each star, empty where all went well.
     """
-    stars = SCHEMA.apply(table, survey, label=label)
-    if "distance" not in stars.colnames and "parallax" not in stars.colnames:
-        raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; velocities need one of them")
+    stars = six_coordinates(table, survey, label, "velocities")
     if count < 1:
         raise ConfigError(f"count must be at least 1, got {count}")
-    seen = _Seen.read(stars, parallax_zero_point)
+    seen = MeasuredStars.read(stars, zero_point=parallax_zero_point)
     x, v = np.empty((len(stars), count, 3)), np.empty((len(stars), count, 3))
 
     def run(part: slice) -> None:
@@ -312,7 +218,7 @@ def phase_space_draws(
         x[part], v[part] = drawn.x.reshape(-1, count, 3), drawn.v.reshape(-1, count, 3)
 
     in_blocks(run, len(stars), 1, block=BLOCK)
-    return frame.to_galactocentric(*seen.center()), PhaseSpace(x, v), seen.reasons
+    return frame.to_galactocentric(*seen.center()), PhaseSpace(x, v), seen.notes
 
 
 def orbits_of_table(

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.catalog.schema import plain
-from starloom.dynamics.frames import GalacticFrame, draw_errors
-from starloom.dynamics.orbits import integrate
+from starloom.dynamics.frames import GalacticFrame
+from starloom.dynamics.measured_stars import MeasuredStars, six_coordinates
+from starloom.dynamics.orbits import TIME_UNIT, integrate
 from starloom.dynamics.potentials import Potential
-from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
-from starloom.errors import ConfigError, MissingColumnError
+from starloom.errors import ConfigError
 from starloom.galactic_center.flight import LAUNCH_RADIUS
 from starloom.seeds import generator
 
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 COARSE, FINE = 60, 25
-MAS = 1.0 / 3.6e6
 LEAST_PRECISE = 0.3  # relative error of a parallax above which its inverse is no distance
-COORDINATES = ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")
 QUANTITIES = {
     "galactocentric_speed": "km/s",
     "closest_approach": "kpc",
@@ -96,16 +93,15 @@ class Traceback:
         from astropy import units as u
 
         generator(seed)  # says what is wrong with a seed that is none
-        stars = SCHEMA.apply(table, survey, label=label)
-        if "distance" not in stars.colnames and "parallax" not in stars.colnames:
-            raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; a traceback needs one of them")
-        values, covariance, inverted, reasons, remarks = _measured(stars)
+        stars = six_coordinates(table, survey, label, "tracebacks")
+        seen = MeasuredStars.read(stars, least_precise=LEAST_PRECISE, unknown_error=0.0, unknown="taken as exact")
+        reasons, measured = list(seen.reasons), np.stack(seen.center(), axis=1)
         found = {name: np.full((3, len(stars)), np.nan) for name in QUANTITIES}
         chances = {name: np.full(len(stars), np.nan) for name in ("p_center", "p_unbound", "p_fast")}
-        for row in np.flatnonzero(reasons == ""):
-            rng = np.random.default_rng([seed, int(row)])
-            drawn = self._draw(values[row], covariance[row], bool(inverted[row]), rng)
-            made = self._follow(drawn)
+        for row in (k for k, reason in enumerate(reasons) if not reason):
+            drawn = np.stack(seen.drawn(slice(row, row + 1), self.samples, np.random.default_rng([seed, row])), axis=1)
+            drawn[0] = measured[row]
+            made = self._follow(drawn[np.isfinite(drawn).all(axis=1)])
             if made is None:
                 reasons[row] = "the orbit could not be followed back"
                 continue
@@ -119,20 +115,10 @@ class Traceback:
                 stars[f"{name}{end}"] = column * u.Unit(unit)
         for name, column in chances.items():
             stars[name] = column
-        stars["remark"] = remarks
+        stars["remark"] = seen.remarks
         stars["reason"] = reasons
         stars.meta |= {"potential": self.model.name, "frame": self.frame.name}
         return stars
-
-    def _draw(self, center: Array, covariance: Array, inverted: bool, rng: np.random.Generator) -> Array:
-        """(draws, 6) coordinates with distances in kpc; the first is the measured one."""
-        shifts = draw_errors(covariance[None], self.samples, rng)[0]
-        shifts[0] = 0.0
-        shifts[:, 0] /= max(np.cos(np.radians(center[1])), 1e-6)
-        drawn = center + shifts
-        with np.errstate(divide="ignore"):
-            drawn[:, 2] = np.where(inverted, 1.0 / drawn[:, 2], drawn[:, 2])
-        return np.asarray(drawn[(drawn[:, 2] > 0) & np.isfinite(drawn[:, 2])])
 
     def _follow(self, drawn: Array) -> dict[str, Any] | None:
         """Speeds and closest approaches of draws of one star."""
@@ -157,11 +143,11 @@ class Traceback:
         x, v = second.positions[rows, place], second.velocities[rows, place]
         # to the turning point itself in a straight line: the steps left are far below the distance
         ahead = -np.sum(x * v, axis=1) / np.sum(v * v, axis=1)
-        limit = np.abs(window[:, 1] - window[:, 0]) / 0.9777922216807892
+        limit = np.abs(window[:, 1] - window[:, 0]) / TIME_UNIT
         ahead = np.clip(ahead, -limit, limit)
         nearest = x + ahead[:, None] * v
         closest = np.linalg.norm(nearest, axis=1)
-        time = window[rows, place] + ahead * 0.9777922216807892
+        time = window[rows, place] + ahead * TIME_UNIT
         edge = np.array([LAUNCH_RADIUS, 0.0, 0.0])
         energy = 0.5 * np.sum(now.v**2, axis=1) + self.model.value(now.x)
         launch = np.sqrt(np.maximum(2.0 * (energy - float(self.model.value(edge))), 0.0))
@@ -203,44 +189,3 @@ def _center_chance(offset: Array) -> float:
         return float("nan")
     middle = offset[0]
     return float(np.exp(-0.5 * middle @ np.linalg.solve(covariance, middle)))
-
-
-def _measured(stars: QTable) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.str_], NDArray[np.str_]]:
-    """Values (n, 6) with a parallax in the place of the distance where there is none, their covariances, which are
-    inverted, why a row cannot be used, and what is assumed of it."""
-    rows = len(stars)
-
-    def column(name: str, otherwise: float) -> Array:
-        return plain(stars, name) if name in stars.colnames else np.full(rows, otherwise)
-
-    distance, parallax = column("distance", np.nan), column("parallax", np.nan)
-    inverted = ~np.isfinite(distance) & np.isfinite(parallax)
-    reach = np.where(inverted, parallax, distance)
-    values = np.stack([reach if name == "distance" else plain(stars, name) for name in COORDINATES], axis=1)
-    errors = np.zeros((rows, 6))
-    reasons, remarks = np.full(rows, "", dtype="U120"), np.full(rows, "", dtype="U120")
-    for place, name in enumerate(COORDINATES):
-        missing = ~np.isfinite(values[:, place]) & (reasons == "")
-        reasons[missing] = f"no {name}"
-        scale = MAS if place < 2 else 1.0
-        error = column(f"{name}_error", 0.0) * scale
-        if name == "distance":
-            error = np.where(inverted, column("parallax_error", 0.0), error)
-        unknown = ~np.isfinite(error) | (error < 0)
-        for row in np.flatnonzero(unknown):
-            remarks[row] = f"{remarks[row]}; " * bool(remarks[row]) + f"no error of {name}: taken as exact"
-        errors[:, place] = np.where(unknown, 0.0, error)
-    wrong = (values[:, 2] <= 0) & (reasons == "")
-    reasons[wrong & inverted] = "the parallax is not positive"
-    reasons[wrong & ~inverted] = "the distance is not positive"
-    with np.errstate(divide="ignore", invalid="ignore"):
-        loose = inverted & (errors[:, 2] > LEAST_PRECISE * values[:, 2]) & (reasons == "")
-    reasons[loose] = f"the parallax is less precise than {LEAST_PRECISE:.0%}: give a distance"
-    correlation = np.tile(np.eye(6), (rows, 1, 1))
-    for a, b in PAIRS:
-        i, j = ASTROMETRY.index(a), ASTROMETRY.index(b)
-        value = np.nan_to_num(column(f"{a}_{b}_corr", 0.0))
-        if "parallax" in (a, b):
-            value = np.where(inverted, value, 0.0)
-        correlation[:, i, j] = correlation[:, j, i] = value
-    return values, errors[:, :, None] * errors[:, None, :] * correlation, inverted, reasons, remarks

@@ -71,16 +71,20 @@ def test_rows_that_cannot_be_used_keep_their_place():
     table["parallax_error"] = [0.05] * 6 * u.mas
     found = TRACER.predict(table, seed=1)
     assert list(found["reason"]) == [
-        "", "no radial_velocity", "the distance is not positive",
-        "the parallax is less precise than 30%: give a distance", "", "",
+        "", "no radial_velocity", "no distance: it is not positive",
+        "no distance: the parallax is less precise than 30%", "", "",
     ]  # fmt: skip
-    assert found["remark"][4] == "no error of radial_velocity: taken as exact"
+    assert found["remark"][4] == "unknown error of radial_velocity: taken as exact"
     assert np.isnan(found["flight_time"][1:4]).all()
     assert np.isfinite(found["flight_time"][[0, 4, 5]]).all()
     table["distance"] = np.nan * table["distance"]
     table["parallax"] = [-0.1, 0.0, np.nan, 0.2, 0.2, 0.2] * u.mas
     found = TRACER.predict(table, seed=1)
-    assert list(found["reason"][:3]) == ["the parallax is not positive", "no radial_velocity", "no distance"]
+    assert list(found["reason"][:3]) == [
+        "no distance: the parallax is not positive",
+        "no radial_velocity, no distance: the parallax is not positive",
+        "no distance",
+    ]
 
 
 def test_each_star_has_its_own_draws():
