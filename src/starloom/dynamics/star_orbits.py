@@ -17,8 +17,8 @@ from starloom.dynamics.frames import GalacticFrame, PhaseSpace, draw_errors
 from starloom.dynamics.integrals import l_perp
 from starloom.dynamics.potentials import Potential, potential
 from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
+from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
     from astropy.table import QTable
