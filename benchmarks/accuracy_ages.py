@@ -37,6 +37,8 @@ def measure_population(seed: int) -> Numbers:
         "inside": found["low"] <= 12.0 <= found["high"],
         "limit": found["limit"],
         "below": found["limit"] < 0.8,
+        "ideal": found["ideal_limit"],
+        "ideal_below": found["ideal_limit"] < 0.8,
     }
 
 
@@ -57,6 +59,12 @@ def _calibrated(numbers: Sequence[Numbers]) -> Pooled:
     """The KS probability of all places together; resampling would break what it tests."""
     chance = uniform_distance(np.concatenate([n["places"] for n in numbers]))[1]
     return Pooled(chance, float("nan"), float("nan"))
+
+
+def _failures(numbers: Sequence[Numbers]) -> Pooled:
+    """How many seeds fail by themselves."""
+    failed = sum(uniform_distance(n["places"])[1] < 0.01 for n in numbers)
+    return Pooled(float(failed), float("nan"), float("nan"))
 
 
 def _middle(numbers: Sequence[Numbers]) -> Pooled:
@@ -100,10 +108,16 @@ SYSTEM = System(
             "10,000 stars: a wrong mean place of 0.005 would show",
         ),
         LongBar("mean place of the true age", MANY, _middle, Bar("in", (0.49, 0.51)), "1/2 if unbiased"),
+        LongBar("seeds of 2,000 stars with p < 0.01", MANY, _failures, meaning="0.05 are to be expected by chance"),
         LongBar("stars without an age", MANY, bootstrap(lambda numbers: sum(n["lost"] for n in numbers))),
         LongBar("error of a population's mean age [Gyr]", POPULATION, median("off"), Bar("<=", 0.3), "50 stars"),
         LongBar("95 % limit on a spread of zero [Gyr]", POPULATION, median("limit"), Bar("<=", 0.8), "50 stars"),
         LongBar("populations with a limit below 0.8 Gyr", POPULATION, share("below"), percent=True),
+        LongBar(
+            "95 % limit from normals of the same widths [Gyr]", POPULATION, median("ideal"),
+            meaning="the noise of 50 stars alone",
+        ),
+        LongBar("of these below 0.8 Gyr", POPULATION, share("ideal_below"), percent=True),
         LongBar("68 % intervals of the mean age that hold 12 Gyr", POPULATION, share("inside"), percent=True),
         LongBar(
             "68 % intervals of the fraction that hold the truth", FRACTIONS, _per_mock("inside"),

@@ -7,6 +7,7 @@ cannot be given other models than those that it fetches.
 from __future__ import annotations
 
 import time
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,7 +25,7 @@ from starloom.studies.metal_poor_disk import GAIA, Config, Models
 
 Floats = NDArray[np.float64]
 STARS, SAMPLED, LIVE = 200, 3, 150
-BRUTE = 8
+BRUTE = 4
 MEASURED = ("fe_h", "teff", "logg", *(band_column(band) for band in GAIA))
 
 
@@ -96,7 +97,7 @@ def _threads(model: StarAges, stars: QTable, seconds: float) -> list[str]:
         change(table)
         model.posteriors(table[:2])
         found: list[Any] = []
-        took = cpu_seconds(lambda table=table, found=found: found.append(model.posteriors(table)), 3)
+        took = cpu_seconds(lambda table=table, found=found: found.append(model.posteriors(table)), 1)
         lines.append(
             f"- {words}: {STARS / took:,.0f} stars/s on one thread; {np.nanmean(found[0].points):,.0f} points a star"
         )
@@ -140,10 +141,12 @@ def _brute(lattice: AgeLattice, stars: QTable) -> Any:
         known = prior.copy()
         for values, name in ((labels["feh"], "fe_h"), (teff, "teff"), (logg, "logg")):
             known -= 0.5 * ((values - seen[name]) / seen[f"{name}_error"]) ** 2
-        results = fitter.loglike_grid(
-            flux, error, np.ones(len(GAIA), dtype=bool), avlim=(0.0, 0.2), av_gauss=(seen["a_v"], seen["a_v_error"]),
-            rvlim=(3.0, 3.2), rv_gauss=(3.1, 0.01), dim_prior=False, return_vals=True,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it would like more than three bands
+            results = fitter.loglike_grid(
+                flux, error, np.ones(len(GAIA), dtype=bool), avlim=(0.0, 0.2), rvlim=(3.0, 3.2), rv_gauss=(3.1, 0.01),
+                av_gauss=(seen["a_v"], seen["a_v_error"]), dim_prior=False, return_vals=True,
+            )  # fmt: skip
         chosen, _, log, *_ = fitter.logpost_grid(
             results, parallax=seen["parallax"], parallax_err=seen["parallax_error"], coord=(0.0, 60.0), Nmc_prior=50,
             lnprior=known, lngalprior=lambda d, coord, labels=None: 2.0 * np.log(d) - d / 2.0, avlim=(0.0, 0.2),

@@ -65,10 +65,10 @@ def posteriors(
     for row in range(len(stars.measured)):
         star = _star(stars, row)
         summary[row, 0] = np.inf
-        cells, top = _possible(models, star, ids, upper)
+        cells = _possible(models, star, ids, upper)
         if cells == 0:
             continue
-        best = _best_center(models, star, ids[:cells], upper, top, moduli, logs)
+        best = _best_center(models, star, ids[:cells], upper[:cells], moduli, logs)
         active = 0
         for n in range(cells):
             if upper[n] > best - DEEPEST:
@@ -122,8 +122,8 @@ def _star(stars: Stars, row: int) -> Star:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _possible(models: Models, star: Star, ids: Places, upper: Floats) -> tuple[int, float]:
-    """The cells that may matter with an upper bound of each (into ``ids`` and ``upper``), how many, the largest."""
+def _possible(models: Models, star: Star, ids: Places, upper: Floats) -> int:
+    """The cells that may matter with an upper bound of each (into ``ids`` and ``upper``), and how many they are."""
     iron, m, used = models.iron, star.measured, star.used
     nf, na, ne = models.nodes.shape[:3]
     count, dust = len(used), star.a_v[len(star.a_v) - 1]
@@ -179,7 +179,7 @@ def _possible(models: Models, star: Star, ids: Places, upper: Floats) -> tuple[i
                     ids[cells], upper[cells] = (i * (na - 1) + j) * (ne - 1) + k, value
                     cells += 1
                     top = max(top, value)
-    return cells, top
+    return cells
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -191,15 +191,14 @@ def _far(measured: Floats, near: Singles) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _best_center(
-    models: Models, star: Star, ids: Places, upper: Floats, top: float, moduli: Floats, logs: Floats
-) -> float:
+def _best_center(models: Models, star: Star, ids: Places, upper: Floats, moduli: Floats, logs: Floats) -> float:
     """The largest log posterior at the center of a cell."""
     na, ne = models.nodes.shape[1:3]
     corners, point = np.empty((8, 2 + 2 * len(star.used))), np.empty(2 + 2 * len(star.used))
-    best = -np.inf
-    for n in range(len(ids)):
-        if upper[n] < max(top - FARTHEST, best):
+    best, first = -np.inf, int(np.argmax(upper))
+    for number in range(-1, len(ids)):
+        n = first if number < 0 else number  # the most promising one first: it makes most others needless
+        if upper[n] < max(upper[first] - FARTHEST, best):
             continue
         k, j, i = ids[n] % (ne - 1), ids[n] // (ne - 1) % (na - 1), ids[n] // (ne - 1) // (na - 1)
         gather(models.nodes, i, j, k, star.used, corners)

@@ -37,6 +37,8 @@ def salaris(fe_h: ArrayLike, alpha_fe: ArrayLike) -> Floats:
 class Floors:
     """Errors added in quadrature to those given: what the models and their zero points are not better than.
 
+    A value without an error has the floor alone; where that is 0 as well, the value is not used.
+
     Parameters
     ----------
     teff : K.
@@ -96,10 +98,10 @@ class Measured:
             return plain(stars, name) if name in stars.colnames else np.full(rows, np.nan)
 
         def precision(value: Floats, error: Floats, floor: float) -> Floats:
-            # an error that is not there, or not possible, counts as the floor alone
+            # an error that is not there, or not possible, counts as the floor alone; with neither the value is no use
             total = np.hypot(np.where(error > 0, error, 0.0), floor)
             with np.errstate(divide="ignore"):
-                return np.where(np.isfinite(value), 1.0 / total**2, 0.0)
+                return np.where(np.isfinite(value) & (total > 0), 1.0 / total**2, 0.0)
 
         teff, logg, fe_h = column("teff"), column("logg"), column("fe_h")
         teff = np.where(teff > 0, teff, np.nan)

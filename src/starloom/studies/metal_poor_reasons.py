@@ -53,15 +53,17 @@ def changes() -> list[Change]:
     return [
         Change("[alpha/Fe] ignored", {"alpha": "ignore"}),
         Change("[Fe/H] of the surface, not at birth", table=_surface),
+        Change("both of these", {"alpha": "ignore"}, table=_surface),
         Change("their extinction, as if magnitudes were not corrected", table=_their_extinction),
         Change("no extinction known (0 to 0.3 mag)", table=lambda stars: _without(stars, "a_v", "a_v_error")),
         Change("distance prior d^2", {"distance_prior": "volume"}),
         Change("no distance prior", {"distance_prior": "flat"}),
         Change("their distance, not the parallax", table=_their_distance),
         Change("parallaxes raised by 0.03 mas", {"parallax_zero_point": -0.03}),
+        Change("Teff 100 K lower", table=_cooler),
         Change("no magnitudes", table=lambda stars: _without(stars, *(f"{band}_mag" for band in "griz"))),
         Change("no Teff and log g", table=lambda stars: _without(stars, "teff", "teff_error", "logg", "logg_error")),
-        Change("errors without floors", {"floors": Floors(0.0, 0.0, 0.0, 0.0)}),
+        Change("errors without floors", {"floors": Floors(0.0, 0.0, 0.0, 0.02)}),  # magnitudes come without errors
         Change("age prior normal 12 +- 2 in 8 to 14 Gyr", prior=_halo),
         Change("age prior flat to 14 Gyr", prior=lambda age: (age < 14.0).astype(np.float64)),
         Change("age prior flat in log age", prior=lambda age: 1.0 / age),
@@ -90,10 +92,17 @@ def reasons(results: Results, config: Config, models: Models, stars: QTable, bas
         both = used & np.isfinite(after) & np.isfinite(theirs)
         rows.append(_compared(results, change.name, after[both] - theirs[both], after[both] - before[both]))
     for words, raised in (("Salaris", True), ("[alpha/Fe] ignored", False)):
-        read = their_stars_on(models.lattice, stars, raised)
+        read, teff, logg = their_stars_on(models.lattice, stars, raised)
         both = np.isfinite(read) & np.isfinite(theirs)
-        name = f"ages of {models.lattice.source} at their EEP, mass and [Fe/H], {words}"
-        rows.append(_compared(results, name, read[both] - theirs[both], read[both] - before[both]))
+        where = f"of {models.lattice.source} at their EEP, mass and [Fe/H], {words}"
+        rows.append(_compared(results, f"ages {where}", read[both] - theirs[both], read[both] - before[both]))
+        if both.sum() >= FEWEST:
+            for name, unit, values, column in (("Teff", "K", teff, "teff"), ("log g", "dex", logg, "logg")):
+                low, middle, high = np.quantile((values - plain(stars, column))[both], (0.16, 0.5, 0.84))
+                results.number(
+                    f"{name} {where}", middle, unit, low=low, high=high,
+                    meaning=f"minus theirs, {both.sum()} turn-off stars: the models alone",
+                )  # fmt: skip
     names = ("changed", "stars", "difference", "difference_low", "difference_high", "change")
     results.table(
         "minesweeper_reasons", QTable(rows=[row for row in rows if row[1] >= FEWEST], names=names),
@@ -138,8 +147,8 @@ def families(results: Results, config: Config, models: Models, samples: Mapping[
             results.warn(f"{len(difference)} of {words} lie inside both {models.lattice.source} and {lattice.source}")
 
 
-def their_stars_on(lattice: AgeLattice, stars: QTable, raised: bool) -> Floats:
-    """Ages (Gyr) that a lattice has at MINESweeper's own EEP, initial mass and [Fe/H]: models alone, no fit.
+def their_stars_on(lattice: AgeLattice, stars: QTable, raised: bool) -> tuple[Floats, Floats, Floats]:
+    """Age (Gyr), Teff (K) and log g that a lattice has at MINESweeper's EEP, initial mass and [Fe/H]: models, no fit.
 
     Parameters
     ----------
@@ -153,20 +162,26 @@ def their_stars_on(lattice: AgeLattice, stars: QTable, raised: bool) -> Floats:
     if raised:
         iron = salaris(iron, np.nan_to_num(plain(stars, "alpha_m")))
     eep, mass = plain(stars, "minesweeper_eep"), np.log10(plain(stars, "minesweeper_mass"))
-    ages = np.full(len(stars), np.nan)
+    found = np.full((3, len(stars)), np.nan)
     inside = (iron >= lattice.fe_h[0]) & (iron <= lattice.fe_h[-1]) & (eep >= lattice.eep[0]) & (eep < lattice.eep[-1])
     for row in np.flatnonzero(inside & np.isfinite(mass)):
         i = min(int(np.searchsorted(lattice.fe_h, iron[row], side="right")) - 1, len(lattice.fe_h) - 2)
         k = int(np.searchsorted(lattice.eep, eep[row], side="right")) - 1
         x = (iron[row] - lattice.fe_h[i]) / (lattice.fe_h[i + 1] - lattice.fe_h[i])
         z = (eep[row] - lattice.eep[k]) / (lattice.eep[k + 1] - lattice.eep[k])
-        node = lattice.log_mass[i : i + 2, :, k : k + 2]
-        at = (1 - x) * ((1 - z) * node[0, :, 0] + z * node[0, :, 1]) + x * ((1 - z) * node[1, :, 0] + z * node[1, :, 1])
-        there = np.isfinite(at)
+        corners = (slice(i, i + 2), slice(None), slice(k, k + 2))
+        weight = np.array([[(1 - x) * (1 - z), (1 - x) * z], [x * (1 - z), x * z]])
+        log_mass, log_teff, logg = (
+            np.einsum("iak,ik->a", values[corners], weight)
+            for values in (lattice.log_mass, lattice.log_teff, lattice.logg)
+        )
+        there = np.isfinite(log_mass)
         # the older the star at one EEP, the smaller its mass
-        if there.sum() > 1 and at[there].min() <= mass[row] <= at[there].max():
-            ages[row] = 10.0 ** (np.interp(-mass[row], -at[there], lattice.log_age[there]) - 9.0)
-    return ages
+        if there.sum() > 1 and log_mass[there].min() <= mass[row] <= log_mass[there].max():
+            log_age = np.interp(-mass[row], -log_mass[there], lattice.log_age[there])
+            at = (np.interp(log_age, lattice.log_age[there], values[there]) for values in (log_teff, logg))
+            found[:, row] = 10.0 ** (log_age - 9.0), 10.0 ** next(at), next(at)
+    return found[0], found[1], found[2]
 
 
 def _ages(config: Config, models: Models, stars: QTable, change: Change, base: AgePosteriors) -> Floats:
@@ -207,6 +222,13 @@ def _without(stars: QTable, *names: str) -> QTable:
 
 def _surface(stars: QTable) -> QTable:
     stars["fe_h"] = np.asarray(stars["surface_fe_h"])
+    return stars
+
+
+def _cooler(stars: QTable) -> QTable:
+    from astropy import units as u
+
+    stars["teff"] = stars["teff"] - 100.0 * u.K
     return stars
 
 

@@ -289,6 +289,15 @@ def test_a_very_uncertain_distance_says_nothing(made, model):
     assert high - low < expected[2] - expected[0]
 
 
+def test_a_value_without_error_and_floor_is_not_used(made, model):
+    table = consistent(made)
+    lacking, without = table.copy(), table.copy()
+    lacking.remove_column("logg_error")
+    without.remove_columns(["logg", "logg_error"])
+    a, b = model.posteriors(lacking), model.posteriors(without)
+    np.testing.assert_array_equal(a.age_probability, b.age_probability)
+
+
 def test_some_of_the_posteriors(made, model):
     table = consistent(made)
     rows = QTable({name: np.repeat(np.asarray(table[name], dtype=float), 4) for name in table.colnames})
@@ -314,12 +323,13 @@ def test_another_weight_of_the_same_lattice(models, lattice):
 def test_models_alone_give_back_an_age(made, lattice):
     """The age at an EEP, mass and [Fe/H], against the made laws; nothing where the models have no such star."""
     eep, log_age, iron = np.array([225.0, 231.0, 225.0, 225.0]), np.log10([8.0, 11.0, 8.0, 8.0]) + 9.0, -1.0
-    log_mass = made.star(eep, log_age, iron)[0]
+    log_mass, log_teff, logg, *_ = made.star(eep, log_age, iron)
     stars = QTable({"fe_h": [iron, iron, iron, -9.0], "alpha_m": np.zeros(4), "minesweeper_eep": eep})
     stars["minesweeper_mass"] = 10.0**log_mass * np.array([1.0, 1.0, 9.0, 1.0]) * u.Msun
-    ages = their_stars_on(lattice, stars, raised=True)
-    np.testing.assert_allclose(ages[:2], [8.0, 11.0], rtol=1e-3)
-    assert np.isnan(ages[2:]).all()
+    found = their_stars_on(lattice, stars, raised=True)
+    for values, true in zip(found, ([8.0, 11.0], 10.0 ** log_teff[:2], logg[:2]), strict=True):
+        np.testing.assert_allclose(values[:2], true, rtol=1e-3)
+        assert np.isnan(values[2:]).all()
 
 
 def test_errors_of_made_stars_do_not_tell_the_truth(models):
