@@ -25,7 +25,8 @@ def models() -> Models:
 
 def measure_single_ages(seed: int, *, stars: int) -> Numbers:
     """Places of true ages in their posteriors."""
-    return {"places": age_places(models(), GAIA, stars, seed, 1).tolist()}
+    places = age_places(models(), GAIA, stars, seed, 1)
+    return {"places": places[np.isfinite(places)].tolist(), "lost": int(np.isnan(places).sum())}
 
 
 def measure_population(seed: int) -> Numbers:
@@ -36,6 +37,8 @@ def measure_population(seed: int) -> Numbers:
         "inside": found["low"] <= 12.0 <= found["high"],
         "limit": found["limit"],
         "below": found["limit"] < 0.8,
+        "ideal": found["ideal_limit"],
+        "ideal_below": found["ideal_limit"] < 0.8,
     }
 
 
@@ -52,13 +55,23 @@ def measure_fractions(seed: int, *, mocks: int) -> Numbers:
     }
 
 
-def _chance(numbers: Sequence[Numbers]) -> float:
-    return uniform_distance(np.concatenate([n["places"] for n in numbers]))[1]
-
-
 def _calibrated(numbers: Sequence[Numbers]) -> Pooled:
     """The KS probability of all places together; resampling would break what it tests."""
-    return Pooled(_chance(numbers), float("nan"), float("nan"))
+    chance = uniform_distance(np.concatenate([n["places"] for n in numbers]))[1]
+    return Pooled(chance, float("nan"), float("nan"))
+
+
+def _failures(numbers: Sequence[Numbers]) -> Pooled:
+    """How many seeds fail by themselves."""
+    failed = sum(uniform_distance(n["places"])[1] < 0.01 for n in numbers)
+    return Pooled(float(failed), float("nan"), float("nan"))
+
+
+def _middle(numbers: Sequence[Numbers]) -> Pooled:
+    """Mean place with what its scatter is where places are uniform."""
+    places = np.concatenate([n["places"] for n in numbers])
+    mean, reach = float(places.mean()), 1.645 / np.sqrt(12.0 * len(places))
+    return Pooled(mean, mean - reach, mean + reach)
 
 
 def _per_mock(name: str) -> Pooling:
@@ -72,7 +85,11 @@ def _mean(name: str) -> Pooling:
 SINGLE = Experiment(
     "single ages", measure_single_ages, seeds=tuple(range(5)), settings={"stars": 200}, quick={"stars": 30}
 )
-POPULATION = Experiment("population age", measure_population, seeds=tuple(range(20)))
+MANY = Experiment(
+    "single ages of many", measure_single_ages, seeds=tuple(range(100, 105)), settings={"stars": 2000},
+    quick={"stars": 30},
+)  # fmt: skip
+POPULATION = Experiment("population age", measure_population, seeds=tuple(range(100)))
 FRACTIONS = Experiment(
     "prograde fraction", measure_fractions, seeds=tuple(range(10)), settings={"mocks": MOCKS}, quick={"mocks": 4}
 )
@@ -80,15 +97,27 @@ FRACTIONS = Experiment(
 SYSTEM = System(
     "metal-poor disk",
     "Made stars from MIST, measured as H3 and Gaia would (Teff to 80 K, log g to 0.05, [Fe/H] to 0.08, magnitudes to "
-    "0.02, parallaxes to 10 %), with photometry computed star by star; made samples of 482 stars with a prograde "
+    "0.02, parallaxes to about 10 %), with photometry computed star by star; made samples of 482 stars with a prograde "
     "fraction falling from 0.85 to 0.6 over [Fe/H] -3 to -2, distances to 8 %.",
     (
         LongBar(
             "ages are calibrated (KS probability)", SINGLE, _calibrated, Bar(">=", 0.01), "1,000 stars, ages flat"
         ),
+        LongBar(
+            "ages of many are calibrated (KS probability)", MANY, _calibrated, Bar(">=", 0.01),
+            "10,000 stars: a wrong mean place of 0.005 would show",
+        ),
+        LongBar("mean place of the true age", MANY, _middle, Bar("in", (0.49, 0.51)), "1/2 if unbiased"),
+        LongBar("seeds of 2,000 stars with p < 0.01", MANY, _failures, meaning="0.05 are to be expected by chance"),
+        LongBar("stars without an age", MANY, bootstrap(lambda numbers: sum(n["lost"] for n in numbers))),
         LongBar("error of a population's mean age [Gyr]", POPULATION, median("off"), Bar("<=", 0.3), "50 stars"),
         LongBar("95 % limit on a spread of zero [Gyr]", POPULATION, median("limit"), Bar("<=", 0.8), "50 stars"),
         LongBar("populations with a limit below 0.8 Gyr", POPULATION, share("below"), percent=True),
+        LongBar(
+            "95 % limit from normals of the same widths [Gyr]", POPULATION, median("ideal"),
+            meaning="the noise of 50 stars alone",
+        ),
+        LongBar("of these below 0.8 Gyr", POPULATION, share("ideal_below"), percent=True),
         LongBar("68 % intervals of the mean age that hold 12 Gyr", POPULATION, share("inside"), percent=True),
         LongBar(
             "68 % intervals of the fraction that hold the truth", FRACTIONS, _per_mock("inside"),

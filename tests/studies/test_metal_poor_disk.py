@@ -91,6 +91,7 @@ def test_on_a_table_with_the_names_of_h3(tmp_path):
     folder, record, numbers = run(tmp_path / "out", str(tmp_path / "rcat.fits"))
     assert not record["title"].startswith("[simulated input]")
     assert any("your own table" in warning for warning in record["warnings"])
+    assert any("No catalog of H3 was at hand" in warning for warning in record["warnings"])
     assert 0.5 < numbers["prograde fraction"]["value"] < 0.95
     assert "true prograde fraction" not in numbers
     assert 8.0 < numbers["population age"]["value"] < 16.0

@@ -70,6 +70,7 @@ class Description:
             for name, count in self.surveys:
                 survey = SURVEYS[name]
                 lines.append(f"  {name:18s} {count} of {len(survey.columns)} columns: {survey.meaning}")
+            lines += [f"  Note on {name}: {SURVEYS[name].note}" for name, _ in self.surveys[:1] if SURVEYS[name].note]
         else:
             lines.append("It has no column of a survey known here.")
         if self.steps:

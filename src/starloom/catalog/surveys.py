@@ -94,6 +94,7 @@ class Survey:
     sentinels : canonical name -> numbers that mean "missing" in this survey.
     limits : canonical name -> (lowest, highest) believable value; what lies outside is a fill value of this survey.
     epoch : reference epoch of the positions, Julian years.
+    note : what a reader of its tables should know, such as names that could not be checked.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Survey:
     sentinels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     epoch: float | None = None
+    note: str = ""
 
     def unit(self, canonical: str) -> str:
         """Unit that a column without a unit has in this survey."""
@@ -245,6 +247,9 @@ _ALL = (
             **{f"{band}_mag": (f"PS_{band.upper()}", f"PS_{band}") for band in "grizy"},
         },
         citation="2019ApJ...883..107C 2020ApJ...900...28C",
+        note="No catalog of H3 was at hand to check these names. RA, DEC, GAIAEDR3_PMRA and so on with their _ERROR, "
+        "dist_adpt, Vrad (both with _err), FeH, SNR and PS_r are in public scripts of its authors; the identifier, the "
+        "correlation and the errors of FeH, Teff, logg and Av are guesses after their pattern. See what was matched.",
     ),
     Survey(
         name="galstreams_tracks",

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.dynamics.orbits import TIME_UNIT
-from starloom.dynamics.threads import in_blocks
 from starloom.dynamics.vertical_actions import VerticalActions
 from starloom.errors import ConfigError
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 BLOCK = 8192  # particles that stay in the cache through all steps

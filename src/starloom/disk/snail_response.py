@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.disk.snail_noise import Noise, WhiteNoise
 from starloom.dynamics.orbits import TIME_UNIT
-from starloom.dynamics.threads import in_blocks
 from starloom.dynamics.vertical_actions import VerticalActions
 from starloom.errors import ConfigError
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

@@ -13,8 +13,8 @@ from starloom.dynamics.action_kernel import AT_CENTER, NO_TURN, NOT_FINITE, ON_A
 from starloom.dynamics.focal_lengths import focal_table
 from starloom.dynamics.integrals import energy as energy_of
 from starloom.dynamics.potentials import Potential
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import ConfigError
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 ORDER, FINER = 16, 4  # nodes of each integral, and how many times as many where an integrand bends sharply

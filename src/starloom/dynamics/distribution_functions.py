@@ -20,10 +20,10 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.dynamics.spherical_potentials import SphericalPotential
-from starloom.dynamics.threads import in_blocks
 from starloom.dynamics.tracer_densities import TracerDensity
 from starloom.errors import ConfigError, FitError
 from starloom.seeds import generator
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 SPEEDS = 256  # nodes of the distribution of speeds at a radius

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from starloom.dynamics import orbit_kernel
 from starloom.dynamics.orbit_kernel import NOT_FINITE, STEP_TOO_SMALL, TOO_MANY_STEPS
 from starloom.dynamics.potentials import Potential
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import ConfigError
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 TIME_UNIT = 0.9777922216807892  # Gyr: one kpc / (km/s)

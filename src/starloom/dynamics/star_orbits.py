@@ -16,8 +16,8 @@ from starloom.dynamics.frames import GalacticFrame, PhaseSpace
 from starloom.dynamics.integrals import l_perp
 from starloom.dynamics.measured_stars import MeasuredStars, six_coordinates
 from starloom.dynamics.potentials import Potential, potential
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import CatalogError, ConfigError
+from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
     from astropy.table import QTable

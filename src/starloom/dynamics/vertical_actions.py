@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from starloom.dynamics import vertical_action_kernel as kernel
 from starloom.dynamics.components import G
 from starloom.dynamics.potentials import Potential
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import ConfigError
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 PC3 = 1e9  # cubic parsecs in a cubic kiloparsec

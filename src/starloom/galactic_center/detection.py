@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from starloom.dynamics.frames import GalacticFrame, Observed
 from starloom.dynamics.potentials import Potential
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import ConfigError
 from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.photometry import Magnitudes
+from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

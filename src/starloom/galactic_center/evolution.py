@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from starloom.dynamics.threads import in_blocks
 from starloom.errors import ConfigError
 from starloom.galactic_center.ejection import GALAXY_AGE
+from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
     from starloom.stellar.isochrone_grids import IsochroneGrid

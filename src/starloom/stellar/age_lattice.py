@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ EEPS = {"MIST": (202, 605, 2)}
 """First and last EEP and step of a model: zero-age main sequence to the tip of the giant branch."""
 MOST_EEPS = 260
 REFERENCE_A_V = 0.4
+WEIGHTS = ("age", "eep")
 KIND = "lattice of isochrones for ages"
 
 
@@ -99,7 +100,7 @@ class AgeLattice:
         """
         if bands and corrections is None:
             raise ConfigError("magnitudes need bolometric corrections: BolometricCorrections.open(...)")
-        if weighted_by not in ("age", "eep"):
+        if weighted_by not in WEIGHTS:
             raise ConfigError(f"weighted_by is 'age' or 'eep', not {weighted_by!r}")
         oldest = min(grid.age_range[1], age[1])
         if not grid.age_range[0] <= age[0] < oldest:
@@ -170,6 +171,19 @@ class AgeLattice:
             weight=_weights(columns["log_mass"], log_age, mass_function, weighted_by),
             weighted_by=weighted_by,
         )
+
+    def weighted(self, weighted_by: str, mass_function: MassFunction | None = None) -> AgeLattice:
+        """The same models under another weight of EEP.
+
+        Raises
+        ------
+        ConfigError
+            When the weight is unknown.
+        """
+        if weighted_by not in WEIGHTS:
+            raise ConfigError(f"weighted_by is 'age' or 'eep', not {weighted_by!r}")
+        weight = _weights(self.log_mass, self.log_age, mass_function or kroupa_2001(), weighted_by)
+        return replace(self, weight=weight, weighted_by=weighted_by)
 
     @property
     def age_range(self) -> tuple[float, float]:

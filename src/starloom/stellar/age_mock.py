@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 MOST_IN_WINDOW = 0.12  # of all stars of a population
+TYPICAL_MAGNITUDE = 3.7  # absolute, in the first band, of turn-off stars
 Draw = Callable[[np.random.Generator], float]
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors of made measurements; the parallax's is a share of it.
+    """Errors of made measurements.
+
+    None of them may depend on what is to be found: an error in proportion to the true parallax would tell the
+    distance. The parallax's error is a share of the parallax that a star of absolute magnitude ``TYPICAL_MAGNITUDE``
+    would have at the apparent magnitude that was measured in the first band, much as Gaia's errors follow from G.
 
     Parameters
     ----------
     teff : K.
     logg, fe_h : dex.
     magnitude : mag.
-    parallax : share of the true parallax.
+    parallax : share of the parallax, in the median.
     """
 
     teff: float = 80.0
@@ -56,6 +61,8 @@ class MadeStars:
     distance : draws a distance in kpc; by default from d^2 exp(-d / 2 kpc).
     a_v, a_v_error : extinction, drawn from that normal cut at zero.
     logg : window of the measured log g; the true one may lie up to 6 errors outside.
+    fe_h_window : of the measured [Fe/H]; None for all. A prior flat in [Fe/H] fits stars whose true [Fe/H] is cut off
+        nowhere near their measurements: draw it from a wider range and cut what was measured.
     errors : of the measurements.
     """
 
@@ -68,20 +75,23 @@ class MadeStars:
     a_v: float = 0.05
     a_v_error: float = 0.02
     logg: tuple[float, float] = (3.8, 4.3)
+    fe_h_window: tuple[float, float] | None = None
     errors: Errors = Errors()
 
     def sample(self, count: int, seed: int | np.random.Generator) -> QTable:
-        """Draw stars; the truth is in ``true_age``, ``true_initial_mass``, ``true_fe_h``, ``true_distance``,
-        ``true_a_v``.
+        """Draw stars; the truth is in ``true_age``, ``true_initial_mass``, ``true_eep``, ``true_fe_h``,
+        ``true_distance``, ``true_a_v``.
 
         Raises
         ------
         ConfigError
-            When hardly any star falls into the window.
+            When hardly any star falls into the window, or the extinction is negative.
         """
         from astropy import units as u
         from astropy.table import QTable
 
+        if self.a_v < 0 or self.a_v_error < 0:
+            raise ConfigError(f"an extinction and its error are not negative, got {self.a_v:g} and {self.a_v_error:g}")
         rng, tries = generator(seed), 0
         stars: list[dict[str, float]] = []
         while len(stars) < count:
@@ -107,6 +117,9 @@ class MadeStars:
     def _one(self, rng: np.random.Generator) -> dict[str, float] | None:
         imf, errors = kroupa_2001(), self.errors
         age, iron = self.age(rng), self.fe_h(rng)
+        iron_seen = iron + errors.fe_h * rng.normal()
+        if self.fe_h_window is not None and not self.fe_h_window[0] < iron_seen < self.fe_h_window[1]:
+            return None
         isochrone = self.grid.isochrone(age, iron).cut(eep=(202, 605))
         room = 6.0 * errors.logg
         inside = (isochrone.logg > self.logg[0] - room) & (isochrone.logg < self.logg[1] + room)
@@ -124,13 +137,14 @@ class MadeStars:
         logg = float(star.logg[0]) + errors.logg * rng.normal()
         if not self.logg[0] < logg < self.logg[1]:
             return None
-        dust, distance = max(self.a_v + self.a_v_error * rng.normal(), 0.0), self.distance(rng)
+        dust, distance = self._dust(rng), self.distance(rng)
         teff = float(10.0 ** star.log_teff[0])
         correction = self.corrections.corrections([teff], star.logg, iron, self.bands, dust)[0]
         absolute = SUN_MBOL - 2.5 * float(star.log_l[0]) - correction
         found = {
             "true_age": age,
             "true_initial_mass": float(star.initial_mass[0]),
+            "true_eep": float(star.eep[0]),
             "true_fe_h": iron,
             "true_distance": distance,
             "true_a_v": dust,
@@ -138,14 +152,20 @@ class MadeStars:
             "teff_error": errors.teff,
             "logg": logg,
             "logg_error": errors.logg,
-            "fe_h": iron + errors.fe_h * rng.normal(),
+            "fe_h": iron_seen,
             "fe_h_error": errors.fe_h,
-            "parallax": (1.0 + errors.parallax * rng.normal()) / distance,
-            "parallax_error": errors.parallax / distance,
             "a_v": self.a_v,
             "a_v_error": self.a_v_error,
         }
         for band, magnitude in zip(self.bands, absolute, strict=True):
             seen = magnitude + 5.0 * np.log10(distance) + 10.0 + errors.magnitude * rng.normal()
             found |= {band_column(band): float(seen), f"{band_column(band)}_error": errors.magnitude}
-        return found
+        first = found[band_column(self.bands[0])]
+        error = errors.parallax * float(10.0 ** (2.0 - 0.2 * (first - TYPICAL_MAGNITUDE)))
+        return found | {"parallax": 1.0 / distance + error * rng.normal(), "parallax_error": error}
+
+    def _dust(self, rng: np.random.Generator) -> float:
+        while True:
+            dust = self.a_v + self.a_v_error * float(rng.normal())
+            if dust >= 0.0:
+                return dust

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,18 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from starloom.catalog.schema import plain
 from starloom.errors import ConfigError
 from starloom.stellar.age_lattice import AgeLattice
-from starloom.stellar.age_schema import SCHEMA, band_column
+from starloom.stellar.age_measurements import Floors as Floors
+from starloom.stellar.age_measurements import Measured
+from starloom.stellar.age_measurements import salaris as salaris
+from starloom.stellar.age_schema import SCHEMA
+from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
     from astropy.table import QTable
+
+    from starloom.stellar.age_cells import Models
 
 Floats = NDArray[np.float64]
 DistancePrior = Literal["exponential", "volume", "flat"]
 Alpha = Literal["salaris", "ignore"]
 
 BLOCK = 32  # stars whose draws come from one generator
-TABLE_SIZE = 512  # nodes in distance modulus
-MOST_NODES = 32  # of A_V
 EDGE = 0.1  # share of the posterior in the outermost cells above which a star is said to be at the edge
 TURN_OFF_LOGG = (3.8, 4.3)
 _PRIORS = {"volume": 0, "exponential": 1, "flat": 2}
@@ -43,19 +45,6 @@ _QUANTITIES = {
 }
 
 
-def salaris(fe_h: ArrayLike, alpha_fe: ArrayLike) -> Floats:
-    """[M/H] of an alpha-enhanced mixture, the [Fe/H] of the scaled-solar model that resembles it.
-
-    ``[M/H] = [Fe/H] + log10(0.638 10^[alpha/Fe] + 0.362)`` (1993ApJ...414..580S, equation 3).
-
-    Examples
-    --------
-    >>> salaris([-2.3, -2.3], [0.0, 0.4]).round(3).tolist()
-    [-2.3, -2.007]
-    """
-    return np.asarray(np.asarray(fe_h, float) + np.log10(0.638 * 10.0 ** np.asarray(alpha_fe, float) + 0.362))
-
-
 def turn_off(logg: ArrayLike, range_: tuple[float, float] = TURN_OFF_LOGG) -> NDArray[np.bool_]:
     """Which stars lie around the turn-off of an old population by log g, where single ages mean something.
 
@@ -66,23 +55,6 @@ def turn_off(logg: ArrayLike, range_: tuple[float, float] = TURN_OFF_LOGG) -> ND
     """
     values = np.asarray(logg, dtype=float)
     return np.asarray((values > range_[0]) & (values < range_[1]))
-
-
-@dataclass(frozen=True)
-class Floors:
-    """Errors added in quadrature to those given: what the models and their zero points are not better than.
-
-    Parameters
-    ----------
-    teff : K.
-    logg, fe_h : dex.
-    magnitude : mag.
-    """
-
-    teff: float = 50.0
-    logg: float = 0.03
-    fe_h: float = 0.05
-    magnitude: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -113,6 +85,20 @@ class AgePosteriors:
     def usable(self) -> NDArray[np.bool_]:
         """Which stars have a posterior."""
         return np.isfinite(self.age_probability[:, 0])
+
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> AgePosteriors:
+        """The posteriors of some of the stars."""
+        places = np.arange(len(self.reasons))[rows]
+        return AgePosteriors(
+            self.age_edges,
+            self.age_probability[places],
+            {name: values[places] for name, values in self.draws.items()},
+            self.chi2[places],
+            self.measured[places],
+            self.log_evidence[places],
+            self.points[places],
+            [self.reasons[place] for place in places],
+        )
 
     def age_quantiles(self, shares: Sequence[float] = (0.16, 0.5, 0.84)) -> Floats:
         """Quantiles of age, (n, shares), by linear interpolation of the summed bins."""
@@ -182,13 +168,19 @@ class StarAges:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
 
     @cached_property
-    def _bounds(self) -> NDArray[np.float32]:
-        from starloom.stellar.age_kernel import cell_bounds
+    def _models(self) -> Models:
+        from starloom.stellar import age_cells as cells
 
         model = self.lattice
         colors = model.magnitudes - model.magnitudes[..., :1]
-        stacked = [model.log_teff[..., None], model.logg[..., None], model.magnitudes, colors]
-        return cell_bounds(np.ascontiguousarray(np.concatenate(stacked, axis=-1)))
+        shown = [model.log_teff[..., None], model.logg[..., None]]
+        bounds = cells.cell_bounds(np.ascontiguousarray(np.concatenate([*shown, model.magnitudes, colors], axis=-1)))
+        most = cells.prior_bounds(model.weight, model.log_age)
+        photometry = np.stack([model.magnitudes, model.reddening], axis=-1).reshape(*model.logg.shape, -1)
+        return cells.Models(
+            model.fe_h, model.log_age, model.eep, np.ascontiguousarray(np.concatenate([*shown, photometry], axis=-1)),
+            model.log_mass, model.log_star_mass, model.weight, bounds, most, cells.block_bounds(bounds, most),
+        )  # fmt: skip
 
     def predict(
         self,
@@ -261,15 +253,19 @@ class StarAges:
 
     def _posteriors(self, stars: QTable, first: int) -> AgePosteriors:
         from starloom.stellar import age_kernel as kernel
+        from starloom.stellar.age_cells import AGE_PARTS
+        from starloom.stellar.age_draws import WIDTH
 
         if first % BLOCK:
             raise ConfigError(f"first must be a multiple of {BLOCK}, got {first}")
-        seen = _Measured.read(stars, self)
-        model, rows = self.lattice, len(stars)
-        bins = (len(model.log_age) - 1) * kernel.AGE_PARTS
+        seen = Measured.read(
+            stars, self.lattice, self.floors, raised=self.alpha == "salaris", zero_point=self.parallax_zero_point,
+            most_a_v=self.most_a_v,
+        )  # fmt: skip
+        lattice, models, rows = self.lattice, self._models, len(stars)
+        bins = (len(lattice.log_age) - 1) * AGE_PARTS
         ages, summary = np.full((rows, bins), np.nan), np.full((rows, 4), np.nan)
-        drawn = np.full((rows, self.draws, kernel.WIDTH), np.nan)
-        bounds = self._bounds
+        drawn = np.full((rows, self.draws, WIDTH), np.nan)
 
         def run(part: slice) -> None:
             rng = np.random.default_rng([self.seed, (first + part.start) // BLOCK])
@@ -280,18 +276,18 @@ class StarAges:
             here = np.arange(part.start, part.stop)[rows_in]
             age_block, drawn_block = np.zeros((len(here), bins)), np.full((len(here), *drawn.shape[1:]), np.nan)
             summary_block = np.full((len(here), 4), np.nan)
-            kernel.posteriors(
-                model.fe_h, model.log_age, model.eep, model.log_teff, model.logg, model.magnitudes, model.reddening,
-                model.log_mass, model.log_star_mass, model.weight, bounds,
-                seen.stars[here], seen.magnitudes[here], seen.precision[here], seen.known[here],
-                _PRIORS[self.distance_prior], self.distance_scale, seen.a_v[here], seen.log_a_v[here], seen.nodes[here],
-                np.ascontiguousarray(uniforms[rows_in]), TABLE_SIZE, age_block, drawn_block, summary_block,
+            block = kernel.Stars(
+                seen.stars[here], seen.magnitudes[here], seen.precision[here], seen.known[here], seen.a_v[here],
+                seen.log_a_v[here], seen.nodes[here], _PRIORS[self.distance_prior], float(self.distance_scale),
             )  # fmt: skip
+            kernel.posteriors(
+                models, block, np.ascontiguousarray(uniforms[rows_in]), age_block, drawn_block, summary_block
+            )
             order = rng.permuted(np.tile(np.arange(self.draws), (len(here), 1)), axis=1)
             ages[here], summary[here] = age_block, summary_block
             drawn[here] = np.take_along_axis(drawn_block, order[:, :, None], axis=1)
 
-        _in_blocks(run, rows, self.workers)
+        in_blocks(run, rows, self.workers, block=BLOCK)
         reasons = [*seen.reasons]
         limit = seen.measured + self.worst_fit * np.sqrt(2.0 * np.maximum(seen.measured, 1))
         unfit = seen.usable & ~(summary[:, 0] <= limit)
@@ -313,107 +309,10 @@ class StarAges:
             "model_teff": 10.0 ** drawn[..., 7],
             "model_logg": drawn[..., 8],
         }
-        log_edges = np.interp(np.arange(bins + 1) / kernel.AGE_PARTS, np.arange(len(model.log_age)), model.log_age)
+        log_edges = np.interp(np.arange(bins + 1) / AGE_PARTS, np.arange(len(lattice.log_age)), lattice.log_age)
         return AgePosteriors(
             10.0 ** (log_edges - 9.0), ages, draws, summary[:, 0], seen.measured, summary[:, 1], summary[:, 2], reasons
         )
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A table as the kernel wants it."""
-
-    stars: Floats
-    magnitudes: Floats
-    precision: Floats
-    known: Floats
-    a_v: Floats
-    log_a_v: Floats
-    nodes: NDArray[np.int64]
-    measured: NDArray[np.int64]
-    usable: NDArray[np.bool_]
-    reasons: list[str]
-
-    @classmethod
-    def read(cls, stars: QTable, model: StarAges) -> _Measured:
-        rows, lattice, floors = len(stars), model.lattice, model.floors
-
-        def column(name: str) -> Floats:
-            return plain(stars, name) if name in stars.colnames else np.full(rows, np.nan)
-
-        def precision(value: Floats, error: Floats, floor: float) -> Floats:
-            # an error that is not there, or not possible, counts as the floor alone
-            total = np.hypot(np.where(error > 0, error, 0.0), floor)
-            with np.errstate(divide="ignore"):
-                return np.where(np.isfinite(value), 1.0 / total**2, 0.0)
-
-        teff, logg, fe_h = column("teff"), column("logg"), column("fe_h")
-        teff = np.where(teff > 0, teff, np.nan)
-        if model.alpha == "salaris":
-            fe_h = salaris(fe_h, np.nan_to_num(column("alpha_m")))
-        in_log = np.log(10.0) * teff
-        packed = np.stack(
-            [
-                np.nan_to_num(np.log10(teff)),
-                np.nan_to_num(precision(teff, column("teff_error"), floors.teff) * in_log**2),
-                np.nan_to_num(logg),
-                precision(logg, column("logg_error"), floors.logg),
-                np.nan_to_num(fe_h),
-                precision(fe_h, column("fe_h_error"), floors.fe_h),
-            ],
-            axis=1,
-        )
-        magnitudes = np.zeros((rows, len(lattice.bands)))
-        weights = np.zeros_like(magnitudes)
-        for place, band in enumerate(lattice.bands):
-            name = band_column(band)
-            value = column(name)
-            magnitudes[:, place] = np.nan_to_num(value)
-            weights[:, place] = precision(value, column(f"{name}_error"), floors.magnitude)
-        known = np.zeros((rows, 4))
-        for place, name in ((0, "parallax"), (2, "distance")):
-            value, error = column(name), column(f"{name}_error")
-            value = value - model.parallax_zero_point if name == "parallax" else np.where(value > 0, value, np.nan)
-            there = np.isfinite(value) & np.isfinite(error) & (error > 0)
-            known[there, place], known[there, place + 1] = value[there], 1.0 / error[there] ** 2
-        bands = (weights > 0).sum(axis=1)
-        far = known[:, [1, 3]].any(axis=1)
-        measured = (packed[:, [1, 3, 5]] > 0).sum(axis=1) + bands + far
-        reasons = [""] * rows
-
-        def refuse(where: NDArray[np.bool_], text: str) -> None:
-            for row in np.flatnonzero(where):
-                reasons[row] = reasons[row] or text
-
-        low, high = lattice.fe_h[0], lattice.fe_h[-1]
-        refuse(~np.isfinite(fe_h), "no [Fe/H]")
-        refuse(fe_h < low, f"[Fe/H] below the grid ({low:g})")
-        refuse(fe_h > high, f"[Fe/H] above the grid ({high:g})")
-        telling = (packed[:, 1] > 0) | (packed[:, 3] > 0) | (bands > 1) | ((bands > 0) & far)
-        refuse(~telling, "neither Teff, log g, a color nor a luminosity: nothing tells its age")
-        a_v, log_a_v, nodes = _dust_nodes(column("a_v"), column("a_v_error"), weights, model.most_a_v)
-        usable = np.array([reason == "" for reason in reasons], dtype=bool)
-        return cls(packed, magnitudes, weights, known, a_v, log_a_v, nodes, measured, usable, reasons)
-
-
-def _dust_nodes(a_v: Floats, error: Floats, weights: Floats, most: float) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Midpoints in A_V of each star (n, most nodes) with log weights, and how many."""
-    rows = len(a_v)
-    value, sigma = np.maximum(a_v, 0.0), np.where(error > 0, error, 0.0)
-    known = np.isfinite(value)
-    low = np.where(known, np.maximum(value - 3.5 * sigma, 0.0), 0.0)
-    high = np.where(known, value + 3.5 * sigma, most)
-    # a color changes by about 0.45 A_V; steps of one error of a color
-    best = np.sqrt(2.0 / np.maximum(weights.max(axis=1, initial=0.0), 1e-12))
-    wanted = np.maximum(np.where(known, 7.0, 5.0), 0.45 * (high - low) / best)
-    nodes = np.where((high > low) & (weights > 0).any(axis=1), np.ceil(np.clip(wanted, 1, MOST_NODES)), 1).astype(int)
-    places = np.arange(nodes.max(initial=1))
-    at = low[:, None] + (places + 0.5) / nodes[:, None] * (high - low)[:, None]
-    safe = np.where(sigma > 0, sigma, np.inf)
-    log_weight = np.where(known[:, None], -0.5 * ((at - np.nan_to_num(value)[:, None]) / safe[:, None]) ** 2, 0.0)
-    log_weight = np.where(places < nodes[:, None], log_weight, -np.inf)
-    log_weight -= np.log(np.exp(log_weight).sum(axis=1, keepdims=True))
-    return np.ascontiguousarray(at.reshape(rows, -1)), np.ascontiguousarray(log_weight), nodes.astype(np.int64)
 
 
 def _at_edge(found: AgePosteriors) -> NDArray[np.bool_]:
@@ -431,15 +330,3 @@ def _information(found: AgePosteriors) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * np.log(p / flat), 0.0)
     return np.where(found.usable, terms.sum(axis=1), np.nan)
-
-
-def _in_blocks(run: Any, rows: int, workers: int | None) -> None:
-    count = workers or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    parts = [slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK)]
-    if count == 1 or len(parts) < 2:
-        for part in parts:
-            run(part)
-        return
-    with ThreadPoolExecutor(min(count, len(parts)), thread_name_prefix="ages") as pool:
-        for done in [pool.submit(run, part) for part in parts]:
-            done.result()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydantic
 
+from starloom.catalog.surveys import SURVEYS, identify
 from starloom.errors import CatalogError
 from starloom.halo.metal_poor_schema import METAL_POOR
 from starloom.results.record import Bar, InputRecord, Published, Results
@@ -88,11 +89,16 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     """Motions and ages of the sample, checks of both on made samples, and what real stars show."""
     from starloom.studies import metal_poor_checks as checks
     from starloom.studies import metal_poor_pages as pages
+    from starloom.studies import metal_poor_real as real
+    from starloom.studies import metal_poor_rotation as velocities
 
     results = Results("metal-poor-disk", STUDY.title, config.preset, config.seed, summary=STUDY.summary)
     results.inputs = [entry.record for entry in inputs.values()]
     if "stars" in inputs:
         stars = inputs["stars"].table
+        fitting = identify(stars)
+        if fitting and SURVEYS[fitting[0][0]].note:
+            results.warn(SURVEYS[fitting[0][0]].note)
     else:
         stars = made_sample(config)
         origin = "made here: a halo with a known prograde fraction and turn-off stars of 12 Gyr, seen as H3 sees them"
@@ -108,8 +114,8 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     checks.fraction_intervals(results, config)
     checks.single_ages(results, config, models)
     checks.populations(results, config, models)
-    comparison = checks.against_minesweeper(results, config, models, inputs["hectochelle"].table)
-    rotation = checks.line_of_sight(results, config, inputs)
+    comparison = real.against_minesweeper(results, config, models, inputs["hectochelle"].table)
+    rotation = velocities.line_of_sight(results, config, inputs)
     results.figures = pages.figures(motions, ages, comparison, rotation)
     return results
 
@@ -236,11 +242,7 @@ def turn_off_ages(results: Results, config: Config, models: Models, motions: QTa
     )  # fmt: skip
     sensitivity(results, found, population, "")
     if made:
-        from starloom.stellar.age_lattice import AgeLattice
-
-        wrong = AgeLattice.build(
-            models.grid, models.corrections, GAIA, fe_h=(-3.6, -1.5), age=models.lattice.age_range, weighted_by="eep"
-        )
+        wrong = models.lattice.weighted("eep")
         other = model.__class__(wrong, floors=model.floors, seed=config.seed, workers=config.workers).posteriors(stars)
         shifted = population_of_densities(other.age_edges, other.age_probability)
         results.number(

@@ -9,10 +9,12 @@ from astropy.table import QTable
 
 from starloom.errors import CatalogError, ConfigError, MissingColumnError, ModelFileError, UnitError
 from starloom.stellar.age_lattice import AgeLattice
+from starloom.stellar.age_mock import MadeStars
 from starloom.stellar.ages import Floors, StarAges, salaris, turn_off
 from starloom.stellar.isochrone_grids import IsochroneGrid
 from starloom.stellar.mass_functions import kroupa_2001
 from starloom.stellar.photometry import BolometricCorrections
+from starloom.studies.metal_poor_reasons import their_stars_on
 
 BANDS = ("ps1_g", "ps1_i")
 AGES = (4.0, 15.0)
@@ -270,6 +272,83 @@ def test_the_weight_that_makes_ages_flat_matters(made, models, model):
     right = model.posteriors(table).age_quantiles()[0, 1]
     other = StarAges(wrong, floors=NONE, workers=1).posteriors(table).age_quantiles()[0, 1]
     assert abs(right - other) > 0.3
+
+
+def test_a_very_uncertain_distance_says_nothing(made, model):
+    """A distance to 30 times itself is no distance; one that is not positive is not used."""
+    near = consistent(made, parallax=None, parallax_error=None)
+    vague, wrong = near.copy(), near.copy()
+    vague["distance"], vague["distance_error"] = [0.5] * u.kpc, [15.0] * u.kpc
+    wrong["distance"], wrong["distance_error"] = [-1.0] * u.kpc, [0.1] * u.kpc
+    expected = model.posteriors(near).age_quantiles()[0]
+    np.testing.assert_allclose(model.posteriors(vague).age_quantiles()[0], expected, atol=0.05)
+    np.testing.assert_array_equal(model.posteriors(wrong).age_quantiles()[0], expected)
+    known = near.copy()
+    known["distance"], known["distance_error"] = [0.5] * u.kpc, [0.01] * u.kpc
+    low, _, high = model.posteriors(known).age_quantiles()[0]
+    assert high - low < expected[2] - expected[0]
+
+
+def test_a_value_without_error_and_floor_is_not_used(made, model):
+    table = consistent(made)
+    lacking, without = table.copy(), table.copy()
+    lacking.remove_column("logg_error")
+    without.remove_columns(["logg", "logg_error"])
+    a, b = model.posteriors(lacking), model.posteriors(without)
+    np.testing.assert_array_equal(a.age_probability, b.age_probability)
+
+
+def test_some_of_the_posteriors(made, model):
+    table = consistent(made)
+    rows = QTable({name: np.repeat(np.asarray(table[name], dtype=float), 4) for name in table.colnames})
+    rows["logg"][2] = 3.6
+    rows["fe_h"][1] = np.nan
+    found = model.posteriors(rows)
+    part = found[np.array([False, True, True, False])]
+    np.testing.assert_array_equal(part.age_probability, found.age_probability[1:3])
+    np.testing.assert_array_equal(part.draws["distance"], found.draws["distance"][1:3])
+    assert part.reasons == found.reasons[1:3]
+    assert part.usable.tolist() == [False, True]
+
+
+def test_another_weight_of_the_same_lattice(models, lattice):
+    built = AgeLattice.build(*models, BANDS, age=AGES, weighted_by="eep")
+    changed = lattice.weighted("eep")
+    assert changed.weighted_by == "eep"
+    np.testing.assert_array_equal(changed.weight, built.weight)
+    with pytest.raises(ConfigError, match="weighted_by"):
+        lattice.weighted("mass")
+
+
+def test_models_alone_give_back_an_age(made, lattice):
+    """The age at an EEP, mass and [Fe/H], against the made laws; nothing where the models have no such star."""
+    eep, log_age, iron = np.array([225.0, 231.0, 225.0, 225.0]), np.log10([8.0, 11.0, 8.0, 8.0]) + 9.0, -1.0
+    log_mass, log_teff, logg, *_ = made.star(eep, log_age, iron)
+    stars = QTable({"fe_h": [iron, iron, iron, -9.0], "alpha_m": np.zeros(4), "minesweeper_eep": eep})
+    stars["minesweeper_mass"] = 10.0**log_mass * np.array([1.0, 1.0, 9.0, 1.0]) * u.Msun
+    found = their_stars_on(lattice, stars, raised=True)
+    for values, true in zip(found, ([8.0, 11.0], 10.0 ** log_teff[:2], logg[:2]), strict=True):
+        np.testing.assert_allclose(values[:2], true, rtol=1e-3)
+        assert np.isnan(values[2:]).all()
+
+
+def test_errors_of_made_stars_do_not_tell_the_truth(models):
+    """The parallax's error follows from the magnitude that was measured, [Fe/H] is cut as measured."""
+    makes = MadeStars(
+        *models, BANDS, lambda r: r.uniform(5.0, 12.0), lambda r: r.uniform(-1.6, -0.4), logg=(3.0, 4.0),
+        fe_h_window=(-1.2, -0.8),
+    )  # fmt: skip
+    stars = makes.sample(120, 3)
+    expected = 0.1 * 10.0 ** (2.0 - 0.2 * (stars["g_mag"].value - 3.7))
+    np.testing.assert_allclose(stars["parallax_error"].value, expected)
+    assert ((stars["fe_h"] > -1.2) & (stars["fe_h"] < -0.8)).all()
+    assert (np.abs(stars["true_fe_h"] + 1.0) > 0.2).any()
+    assert (stars["true_a_v"].value > 0).all()
+    pulls = (stars["parallax"].value - 1.0 / stars["true_distance"].value) / stars["parallax_error"].value
+    assert abs(pulls.mean()) < 4.0 / np.sqrt(120)
+    assert 0.75 < pulls.std() < 1.3
+    with pytest.raises(ConfigError, match="not negative"):
+        MadeStars(*models, BANDS, lambda r: 8.0, lambda r: -1.0, a_v=-0.1).sample(1, 1)
 
 
 def test_the_turn_off_is_chosen_by_gravity():

@@ -34,6 +34,6 @@ def in_blocks(run: Callable[[slice], None], rows: int, workers: int | None = Non
         for part in parts:
             run(part)
         return
-    with ThreadPoolExecutor(min(count, len(parts)), thread_name_prefix="dynamics") as pool:
+    with ThreadPoolExecutor(min(count, len(parts)), thread_name_prefix="blocks") as pool:
         for done in [pool.submit(run, part) for part in parts]:
             done.result()
