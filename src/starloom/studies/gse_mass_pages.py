@@ -130,10 +130,18 @@ def _corner(answer: Answer, most: int) -> Figure:
         for first in names[:place]:
             values = answer.posterior.of(first)[::2], answer.posterior.of(second)[::2]
             panels.append(Panel([Points(*values, role="faint")], NAMES[first], NAMES[second]))
+    if answer.model.turning:
+        line = answer.posterior.axis("long")
+        panels.append(
+            Panel([Points(line.azimuth[::2], line.height[::2], "draws", role="faint"),
+                   Points([80.0], [16.0], "published", role="reference")],
+                  "long axis, azimuth [deg]", "height [deg]")
+        )  # fmt: skip
     return Figure(
         "posterior",
-        f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other. The "
-        "orientation is in the numbers.",
+        f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other; the last "
+        "panel is the direction of the long axis, from the line from the Sun to the center and above the plane. p is "
+        "the ratio of the intermediate axis to the long one, q that of the short one.",
         panels, columns=3 if len(names) < 4 else 5, panel_size=(2.8, 2.4),
     )  # fmt: skip
 
