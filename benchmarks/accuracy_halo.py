@@ -137,7 +137,7 @@ def measure_calibration(seed: int, *, stars: int, draws: int) -> Numbers:
     y = prior_draws(empty, 1, seed)[0]
     truth = model.physical(y)
     likelihood = HaloLikelihood(model, drawn(model, truth, volume, stars, seed), volume)
-    found = sample_posterior(likelihood, chains=2, draws=draws, tune=draws, seed=seed)
+    found = sample_posterior(likelihood, chains=2, draws=draws, tune=200, seed=seed)
     return ranks(found, dict(zip(model.names, truth.tolist(), strict=True)))
 
 

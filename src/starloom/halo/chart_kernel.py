@@ -86,22 +86,25 @@ def chart(
         radial[5], by_radial[5, place + 1] = 1.0 / radius, -reach * du[place + 1] / radius**2
         return place + 2
     if kind == 2:
-        root = np.sqrt(max(u[place + 1], 1e-300))
-        outer, outer_slide = steepest * root, 0.5 * steepest / root * du[place + 1]
+        root = np.sqrt(max(1.0 - u[place], 1e-300))
+        inner, part = steepest * (1.0 - root), u[place + 1]
+        inner_slide, outer = 0.5 * steepest / root * du[place], inner + (steepest - inner) * part
         radius = nearest + reach * u[place + 2]
-        radial[0], radial[1], radial[2], radial[3] = outer * u[place], outer, outer, np.log(radius)
-        by_radial[0, place], by_radial[0, place + 1] = outer * du[place], outer_slide * u[place]
-        by_radial[1, place + 1], by_radial[2, place + 1] = outer_slide, outer_slide
+        radial[0], radial[1], radial[2], radial[3] = inner, outer, outer, np.log(radius)
+        by_radial[0, place] = inner_slide
+        by_radial[1:3, place] = inner_slide * (1.0 - part)
+        by_radial[1:3, place + 1] = (steepest - inner) * du[place + 1]
         by_radial[3, place + 2] = reach * du[place + 2] / radius
         return place + 3
-    cube, root = np.cbrt(max(u[place + 2], 1e-300)), np.sqrt(max(u[place + 1], 1e-300))
-    outer, outer_slide = steepest * cube, steepest / (3.0 * cube * cube) * du[place + 2]
-    middle = outer * root
-    by_root, by_outer = outer * 0.5 / root * du[place + 1], outer_slide * root
-    radial[0], radial[1], radial[2] = middle * u[place], middle, outer
-    by_radial[0, place], by_radial[0, place + 1] = middle * du[place], by_root * u[place]
-    by_radial[0, place + 2] = by_outer * u[place]
-    by_radial[1, place + 1], by_radial[1, place + 2], by_radial[2, place + 2] = by_root, by_outer, outer_slide
+    cube, root = np.cbrt(max(1.0 - u[place], 1e-300)), np.sqrt(max(1.0 - u[place + 1], 1e-300))
+    inner, inner_slide = steepest * (1.0 - cube), steepest / (3.0 * cube * cube) * du[place]
+    middle, by_root = inner + (steepest - inner) * (1.0 - root), (steepest - inner) * 0.5 / root * du[place + 1]
+    part = u[place + 2]
+    radial[0], radial[1], radial[2] = inner, middle, middle + (steepest - middle) * part
+    by_radial[0, place] = inner_slide
+    by_radial[1, place], by_radial[1, place + 1] = inner_slide * root, by_root
+    by_radial[2, place], by_radial[2, place + 1] = inner_slide * root * (1.0 - part), by_root * (1.0 - part)
+    by_radial[2, place + 2] = (steepest - middle) * du[place + 2]
     inside, outside = max(u[place + 3], 1e-300), max(u[place + 4], 1e-300)
     far = farthest * np.sqrt(outside)
     radial[3], radial[4] = np.log(far * inside), np.log(far)

@@ -131,10 +131,11 @@ class DensityModel:
         """Parameters (..., k), in the order of `names`, of sampling coordinates (..., size).
 
         Every coordinate but the orientation's is the logit of a number u that is uniform in the prior; growing slopes
-        come from ``a_j = a_(j+1) u_j^(1/j)``. The orientation's three are the turn from `center`, see
-        `starloom.halo.orientation.turned_quaternion`. There is no edge where an axis points to a pole; nor where the
-        first two axes are equally long: beyond, the first is the shorter one, and a walk goes on from one side to the
-        other. Several coordinates mean the same density; its parameters are the same for all.
+        come from ``a_j = a_(j-1) + (10 - a_(j-1)) (1 - (1 - u_j)^(1/k))`` with k slopes to come: the inner one, which
+        most stars tell of, stays itself where the outer one is free. The orientation's three are the turn from
+        `center`, see `starloom.halo.orientation.turned_quaternion`. There is no edge where an axis points to a pole, or
+        where the first two axes are equally long: beyond, the first is the shorter one, and a walk goes on from one
+        side to the other. Several coordinates mean the same density; its parameters are the same for all.
         """
         points = np.asarray(y, dtype=np.float64).reshape(-1, self.size)
         columns, place = [], 0
@@ -176,12 +177,13 @@ class DensityModel:
         if self.kind == "cutoff":
             return [SHALLOWEST + (STEEPEST - SHALLOWEST) * u[:, 0], NEAREST + reach * u[:, 1]]
         if self.kind == "broken":
-            outer = STEEPEST * np.sqrt(u[:, 1])
-            return [outer * u[:, 0], outer, NEAREST + reach * u[:, 2]]
-        outer = STEEPEST * np.cbrt(u[:, 2])
-        middle = outer * np.sqrt(u[:, 1])
+            inner = STEEPEST * (1.0 - np.sqrt(1.0 - u[:, 0]))
+            return [inner, inner + (STEEPEST - inner) * u[:, 1], NEAREST + reach * u[:, 2]]
+        inner = STEEPEST * (1.0 - np.cbrt(1.0 - u[:, 0]))
+        middle = inner + (STEEPEST - inner) * (1.0 - np.sqrt(1.0 - u[:, 1]))
+        outer = middle + (STEEPEST - middle) * u[:, 2]
         far = FARTHEST * np.sqrt(u[:, 4])
-        return [middle * u[:, 0], middle, outer, far * u[:, 3], far]
+        return [inner, middle, outer, far * u[:, 3], far]
 
     def coordinates(self, parameters: Mapping[str, float]) -> Array:
         """Sampling coordinates (size,) of parameters by name: the inverse of `physical`.
@@ -234,12 +236,15 @@ class DensityModel:
                 (value["slope"] - SHALLOWEST) / (STEEPEST - SHALLOWEST),
                 (value["cutoff_radius"] - NEAREST) / reach,
             ]
+        inner = value["inner_slope"]
+        left = max(STEEPEST - inner, 1e-12)
+        first = 1.0 - (left / STEEPEST) ** (2 if self.kind == "broken" else 3)
         if self.kind == "broken":
-            outer = max(value["outer_slope"], 1e-12)
-            return [value["inner_slope"] / outer, (outer / STEEPEST) ** 2, (value["break_radius"] - NEAREST) / reach]
-        outer, middle, far = (max(value[name], 1e-12) for name in ("outer_slope", "middle_slope", "outer_break"))
+            return [first, (value["outer_slope"] - inner) / left, (value["break_radius"] - NEAREST) / reach]
+        middle, far = value["middle_slope"], max(value["outer_break"], 1e-12)
+        rest = max(STEEPEST - middle, 1e-12)
         return [
-            value["inner_slope"] / middle, (middle / outer) ** 2, (outer / STEEPEST) ** 3, value["inner_break"] / far,
+            first, 1.0 - (rest / left) ** 2, (value["outer_slope"] - middle) / rest, value["inner_break"] / far,
             (far / FARTHEST) ** 2,
         ]  # fmt: skip
 
