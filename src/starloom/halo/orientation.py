@@ -27,7 +27,7 @@ def axes(value: Mapping[str, float]) -> Array:
 
     Examples
     --------
-    >>> axes({"theta": 0.0, "eta": 1.0, "angle": 0.0}).round(3).tolist()
+    >>> (axes({"theta": 0.0, "eta": 1.0, "angle": 0.0}).round(3) + 0.0).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     columns = [np.array([value.get(name, other)]) for name, other in zip(NAMES, (0.0, 1.0, 0.0), strict=True)]
@@ -183,8 +183,3 @@ class AxisDirection:
     def height(self) -> Array:
         """(n,) deg above the plane: of the northern end of the mean line, so that single draws may be below."""
         return np.asarray(np.degrees(np.arcsin(np.clip(self.directions[:, 2], -1.0, 1.0))))
-
-    @property
-    def error(self) -> float:
-        """Angle (deg) about the mean line that holds 68.3 % of the draws."""
-        return float(np.degrees(np.quantile(np.arccos(np.clip(self.directions @ self.mean, 0.0, 1.0)), 0.683)))
