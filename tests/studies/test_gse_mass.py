@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import QTable, Table
+from astropy.table import Table
 
+from starloom.catalog.tables import read_table
 from starloom.errors import DatasetError
 from starloom.report.page import build
 from starloom.studies import gse_mass
@@ -84,17 +85,16 @@ def test_a_users_allstar_goes_through_the_whole_study(tmp_path):
     assert "true mass of GS/E in the mock" not in numbers
     assert numbers["giants usable"] == len(made) - 4
     assert numbers["stellar mass of GS/E"] == pytest.approx(6.0, rel=0.35)
-    stars = QTable.read(folder / "tables" / "stars.parquet")
+    stars = read_table(folder / "tables" / "stars.parquet")
     assert len(stars) == len(made)
     for row, text in enumerate(("no [Fe/H]", "no pmra", "EXTRATARG", "log g less precise")):
         assert text in stars["reason"][row]
     np.testing.assert_allclose(stars["distance"].to_value(u.kpc), made["distance"].to_value(u.kpc), rtol=1e-6)
-    budget = QTable.read(folder / "tables" / "budget.parquet")
+    budget = read_table(folder / "tables" / "budget.parquet")
     assert set(budget["kind"]) >= {"mass function", "dust", "velocities", "velocity model"}
 
 
 def test_real_columns_of_dr17_are_known():
-    from starloom.catalog.tables import read_table
     from starloom.halo.schema import SCHEMA
 
     path = DATA / "apogee_dr17_sample" / "montalban2021_dr17.parquet"

@@ -26,6 +26,7 @@ NAMES = {
 }  # fmt: skip
 PUBLISHED = {"p": 0.55, "q": 0.45, "inner_slope": 1.0, "outer_slope": 6.0, "break_radius": 20.0}
 PROFILE_DRAWS = 200
+LEAST_COMPLETENESS = 0.01  # where the purity is drawn
 
 
 def figures(work: Analysis, merger: Answer, halo: Answer) -> list[Figure]:
@@ -91,6 +92,8 @@ def _completeness(work: Analysis) -> Figure:
             edges = (np.linspace(0.0, 30.0, 81), np.linspace(0.0, 30.0, 81))
             x = np.stack(np.meshgrid(radius, [0.0], height, indexing="xy"), axis=-1)[0]
             values = found.at(x, what).T
+            if what == "purity":  # of a few stars it is noise
+                values = np.where(found.at(x).T >= LEAST_COMPLETENESS, values, np.nan)
             panels.append(
                 Panel(
                     [
@@ -115,7 +118,8 @@ def _completeness(work: Analysis) -> Figure:
     return Figure(
         "completeness",
         "Share of the merger's stars that the kinematic selection keeps at each place, and share of the merger in what "
-        "it keeps if merger and rest were equally many there; from draws of the two distribution functions.",
+        "it keeps if merger and rest were equally many there; from draws of the two distribution functions. Purity is "
+        "left out where less than a hundredth of the merger is kept.",
         panels, columns=2, panel_size=(5.5, 4.4),
     )  # fmt: skip
 
@@ -133,10 +137,8 @@ def _corner(answer: Answer, most: int) -> Figure:
     if answer.model.turning:
         line = answer.posterior.axis("long")
         panels.append(
-            Panel([Points(line.azimuth[::2], line.height[::2], "draws", role="faint"),
-                   Points([80.0], [16.0], "published", role="reference")],
-                  "long axis, azimuth [deg]", "height [deg]")
-        )  # fmt: skip
+            Panel([Points(line.azimuth[::2], line.height[::2], role="faint")], "long axis [deg]", "its height [deg]")
+        )
     return Figure(
         "posterior",
         f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other; the last "
@@ -205,6 +207,9 @@ def _masses(work: Analysis, merger: Answer, halo: Answer) -> Figure:
             ),
         ]
         if title == "GS/E":
+            if "component" in work.sample.table.colnames:
+                true = np.log10(work.config.mock_mass * work.true_shell_ratio())
+                layers.append(Line(np.repeat(true, 2), np.array([0.0, 1.1]), "truth of the made halo"))
             for name, mass in ignored.items():
                 layers.append(Line(np.repeat(np.log10(mass), 2), np.array([0.0, 1.1]), f"without {name}"))
         panels.append(Panel(layers, "log10 mass [Msun]", "draws, of the most", title))
