@@ -10,8 +10,8 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
+from starloom.catalog.tables import read_table
 from starloom.errors import DatasetError
-from starloom.halo.sample import read_sample
 from starloom.report.page import build
 from starloom.studies import gse_mass
 from starloom.studies.gse_mass_steps import made_halo, stellar_models, survey_fields
@@ -47,6 +47,8 @@ def test_tour_on_the_mock(tmp_path):
     assert drawn == {"selections", "completeness", "posterior", "profile", "masses"}
     names = {entry["name"] for entry in record["tables"]}
     assert {"budget", "gse_densities", "gse_posterior", "halo_densities", "stars", "completeness"} <= names
+    assert "two Osipkov-Merritt functions" in (folder / "index.html").read_text()  # the budget stands on the page
+    assert numbers["GS/E: q"]["value"] <= numbers["GS/E: p"]["value"]
     assert {entry["name"] for entry in record["inputs"]} >= {"giants", "sampling_fractions", "isochrones_mist"}
 
 
@@ -69,24 +71,30 @@ def allstar(table):
 
 
 @pytest.mark.usefixtures("_models")
-def test_allstar_is_read_as_it_is(tmp_path):
-    from starloom.catalog.tables import read_table
-    from starloom.dynamics.potentials import potential
-
-    config = configure(gse_mass.STUDY, preset="tour", seed=3, overrides=("mock_mass=1e8", "mock_rest=0"))
+def test_a_users_allstar_goes_through_the_whole_study(tmp_path):
+    config = configure(gse_mass.STUDY, preset="tour", seed=3, overrides=(*SMALL, "mock_rest=0"))
     made = made_halo(config)
     path = tmp_path / "allstar.fits"
     allstar(made).write(path)
-    sample = read_sample(read_table(path), survey_fields()[0], potential("MWPotential2014"))
-    reasons = np.asarray(sample.table["reason"])
+    folder = execute(gse_mass.STUDY, config, data=str(path), out=tmp_path / "out", publish=build)
+    record = json.loads((folder / "results.json").read_text())
+    assert not record["title"].startswith("[simulated input]")
+    numbers = {entry["name"]: entry["value"] for entry in record["numbers"]}
+    giants = next(entry for entry in record["inputs"] if entry["name"] == "giants")
+    assert (giants["kind"], giants["rows"]) == ("real", len(made))
+    assert "true mass of GS/E in the mock" not in numbers
+    assert numbers["giants usable"] == len(made) - 4
+    assert numbers["stellar mass of GS/E"] == pytest.approx(6.0, rel=0.35)
+    stars = read_table(folder / "tables" / "stars.parquet")
+    assert len(stars) == len(made)
     for row, text in enumerate(("no [Fe/H]", "no pmra", "EXTRATARG", "log g less precise")):
-        assert text in reasons[row]
-    assert sample.usable.sum() == len(made) - 4
-    np.testing.assert_allclose(sample.table["distance"].to_value(u.kpc), made["distance"].to_value(u.kpc), rtol=1e-6)
+        assert text in stars["reason"][row]
+    np.testing.assert_allclose(stars["distance"].to_value(u.kpc), made["distance"].to_value(u.kpc), rtol=1e-6)
+    budget = read_table(folder / "tables" / "budget.parquet")
+    assert set(budget["kind"]) >= {"mass function", "dust", "velocities", "velocity model"}
 
 
 def test_real_columns_of_dr17_are_known():
-    from starloom.catalog.tables import read_table
     from starloom.halo.schema import SCHEMA
 
     path = DATA / "apogee_dr17_sample" / "montalban2021_dr17.parquet"

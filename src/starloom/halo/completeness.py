@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
-from starloom.halo.selections import Motion, kinematic
+from starloom.halo.selections import Motion, kinematic, largest_l_z
 from starloom.progress import say
 
 if TYPE_CHECKING:
@@ -78,9 +78,13 @@ class KinematicTest:
             if kind is None:
                 continue
             v = kind.sample_velocities(x, self.samples, rng, workers=workers).reshape(-1, 3)
-            where = np.repeat(x, self.samples, axis=0)
-            motion = Motion.of(self.potential, (where, v), focal_length=self.focal_length, workers=workers)
-            found[:, column] = chosen(motion).reshape(len(x), self.samples).sum(axis=1)
+            place = np.repeat(np.arange(len(x)), self.samples)
+            # orbits take almost all of the time: only of the draws that can be inside
+            l_z = x[place, 0] * v[:, 1] - x[place, 1] * v[:, 0]
+            kept = np.abs(l_z) <= largest_l_z(self.selection)
+            place, v = place[kept], v[kept]
+            motion = Motion.of(self.potential, (x[place], v), focal_length=self.focal_length, workers=workers)
+            found[:, column] = np.bincount(place[chosen(motion)], minlength=len(x))
         return found
 
 

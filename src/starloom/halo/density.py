@@ -2,11 +2,13 @@
 
 All are one at the Sun. The priors are flat in what arXiv:2306.03084 takes flat: p and q in [0.1, 1], slopes in growing
 order up to 10, breaks from 2 to 55 kpc, the shares of disk and outliers in [0, 1], and the orientation even over all
-rotations; there the name q belongs to the short axis nearer to the Galaxy's, so that each density has one set of names.
+rotations. Where the axes may turn, each density has one set of names: p is the larger of the two ratios, q the smaller,
+see `starloom.halo.orientation`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
 from starloom.halo.density_kernel import RADIAL, log_densities
+from starloom.halo.orientation import axes, own_names, quaternion, rotation, turn_from, turned_quaternion
 
 Array = NDArray[np.float64]
 Kind = Literal["single", "cutoff", "broken", "double"]
@@ -25,7 +28,6 @@ KINDS: tuple[Kind, ...] = ("single", "cutoff", "broken", "double")
 STEEPEST, SHALLOWEST = 10.0, -5.0  # largest slope; smallest one of the law with a cutoff
 NEAREST, FARTHEST = 2.0, 55.0  # kpc: of breaks and cutoffs
 FLATTEST = 0.1
-ROLL = 0.25 * math.pi  # largest turn about the long axis: beyond it the two short axes change names
 FAR = 1e6  # a break that is not there (ln kpc)
 _RADIAL_NAMES: Mapping[Kind, tuple[str, ...]] = {
     "single": ("slope",),
@@ -67,6 +69,7 @@ class DensityModel:
     rotated : the axes may be turned; otherwise x' is along the line from the Sun to the center.
     disk : a share of exponential disk at the Sun is free.
     outliers : a share of the sample that is spread evenly in space is free.
+    center : quaternion of the orientation where the sampling coordinates are 0; it changes no density and no prior.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class DensityModel:
     disk: bool = False
     outliers: bool = False
     disk_density: DiskDensity = DiskDensity()
+    center: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -106,17 +110,20 @@ class DensityModel:
 
     @cached_property
     def size(self) -> int:
-        """Number of coordinates in which it is sampled: the orientation takes four, see `coordinates`."""
-        return len(self.names) + (1 if self.turning else 0)
+        """Number of coordinates in which it is sampled."""
+        return len(self.names)
 
     @cached_property
-    def gaussian(self) -> NDArray[np.bool_]:
-        """(size,) which coordinates have a standard normal prior: those of the orientation."""
-        start = 2 if self.triaxial else 0
+    def is_turn(self) -> NDArray[np.bool_]:
+        """(size,) which coordinates are those of the orientation."""
         found = np.zeros(self.size, dtype=bool)
         if self.turning:
-            found[start : start + 2] = True
+            found[2:5] = True
         return found
+
+    def centered(self, rows: ArrayLike) -> DensityModel:
+        """The same densities in coordinates that are 0 where the axes are the rows (3, 3)."""
+        return dataclasses.replace(self, center=tuple(quaternion(rows).tolist()))
 
     # -------------------------------------------------------------------------------------- from coordinates
 
@@ -124,9 +131,11 @@ class DensityModel:
         """Parameters (..., k), in the order of `names`, of sampling coordinates (..., size).
 
         Every coordinate but the orientation's is the logit of a number u that is uniform in the prior; growing slopes
-        come from ``a_j = a_(j+1) u_j^(1/j)``. Of the orientation's four, the first two are normal, and twice the
-        azimuth of the long axis is their angle, so that half a turn is no edge; the third is the long axis' height, the
-        last the roll about it. A halo with two short axes nearly equal, as GS/E's, then leaves the roll alone free.
+        come from ``a_j = a_(j-1) + (10 - a_(j-1)) (1 - (1 - u_j)^(1/k))`` with k slopes to come: the inner one, which
+        most stars tell of, stays itself where the outer one is free. The orientation's three are the turn from
+        `center`, see `starloom.halo.orientation.turned_quaternion`. There is no edge where an axis points to a pole, or
+        where the first two axes are equally long: beyond, the first is the shorter one, and a walk goes on from one
+        side to the other. Several coordinates mean the same density; its parameters are the same for all.
         """
         points = np.asarray(y, dtype=np.float64).reshape(-1, self.size)
         columns, place = [], 0
@@ -135,13 +144,31 @@ class DensityModel:
             columns += [FLATTEST + (1.0 - FLATTEST) * u[:, 0], FLATTEST + (1.0 - FLATTEST) * u[:, 1]]
             place = 2
         if self.turning:
-            azimuth = 0.5 * np.arctan2(points[:, place + 1], points[:, place])
-            columns += _turned(azimuth, 2.0 * u[:, place + 2] - 1.0, ROLL * (2.0 * u[:, place + 3] - 1.0))
-            place += 4
+            tent = FLATTEST + (1.0 - FLATTEST) * (1.0 - np.abs(2.0 * u[:, 0] - 1.0))
+            lengths = np.stack([np.ones(len(u)), tent, columns[1]], axis=1)
+            lengths[:, :2] = np.where(u[:, :1] > 0.5, lengths[:, 1::-1], lengths[:, :2])
+            columns = own_names(lengths, rotation(turned_quaternion(points[:, 2:5], self.center)))
+            place += 3
         columns += self._radial_columns(u[:, place:])
         count = len(_RADIAL_NAMES[self.kind])
         columns += [u[:, place + count + k] for k in range(int(self.disk) + int(self.outliers))]
         return np.stack(columns, axis=1).reshape(*np.shape(y)[:-1], len(self.names))
+
+    def of_prior(self, u: ArrayLike) -> Array:
+        """Parameters (k,) of a point (k,) of the cube over which the prior is even; each density has one point."""
+        cube = np.clip(np.asarray(u, dtype=np.float64), 1e-12, 1.0 - 1e-12)
+        if not self.turning:
+            return self.physical(np.log(cube) - np.log1p(-cube))
+        p = math.sqrt(cube[0])
+        shape = np.array([p, p * cube[1]]) * (1.0 - FLATTEST) + FLATTEST
+        turn = np.array([2.0 * math.pi, 1.0, math.pi]) * cube[2:5]
+        rest = dataclasses.replace(self, triaxial=False)
+        return np.concatenate([shape, turn, rest.physical(np.log(cube[5:]) - np.log1p(-cube[5:]))])
+
+    @property
+    def periodic(self) -> list[int]:
+        """Which sides of the cube of `of_prior` are one: those of theta and of the angle."""
+        return [2, 4] if self.turning else []
 
     def _radial_columns(self, u: Array) -> list[Array]:
         reach = FARTHEST - NEAREST
@@ -150,12 +177,13 @@ class DensityModel:
         if self.kind == "cutoff":
             return [SHALLOWEST + (STEEPEST - SHALLOWEST) * u[:, 0], NEAREST + reach * u[:, 1]]
         if self.kind == "broken":
-            outer = STEEPEST * np.sqrt(u[:, 1])
-            return [outer * u[:, 0], outer, NEAREST + reach * u[:, 2]]
-        outer = STEEPEST * np.cbrt(u[:, 2])
-        middle = outer * np.sqrt(u[:, 1])
+            inner = STEEPEST * (1.0 - np.sqrt(1.0 - u[:, 0]))
+            return [inner, inner + (STEEPEST - inner) * u[:, 1], NEAREST + reach * u[:, 2]]
+        inner = STEEPEST * (1.0 - np.cbrt(1.0 - u[:, 0]))
+        middle = inner + (STEEPEST - inner) * (1.0 - np.sqrt(1.0 - u[:, 1]))
+        outer = middle + (STEEPEST - middle) * u[:, 2]
         far = FARTHEST * np.sqrt(u[:, 4])
-        return [middle * u[:, 0], middle, outer, far * u[:, 3], far]
+        return [inner, middle, outer, far * u[:, 3], far]
 
     def coordinates(self, parameters: Mapping[str, float]) -> Array:
         """Sampling coordinates (size,) of parameters by name: the inverse of `physical`.
@@ -172,9 +200,12 @@ class DensityModel:
         u: list[float] = []
         out: list[float] = []
         if self.turning:
-            out += self._orientation(value)
+            if not -1e-9 <= value["eta"] <= 1.0 + 1e-9:
+                raise ConfigError(f"eta = {value['eta']:g} is outside of its prior, 0 to 1")
+            out += turn_from(self.center, axes(value)).tolist()
         if self.triaxial:
             u += [(value[name] - FLATTEST) / (1.0 - FLATTEST) for name in ("p", "q")]
+            u[0] *= 0.5 if self.turning else 1.0
         u += self._radial_uniform(value)
         u += [value[name] for name in ("disk_share", "outlier_share") if name in value]
         names = [name for name in self.names if name not in ("theta", "eta", "angle")]
@@ -185,26 +216,16 @@ class DensityModel:
         start = 2 if self.triaxial else 0
         return np.array(logits[:start] + out + logits[start:])
 
-    @staticmethod
-    def _orientation(value: dict[str, float]) -> list[float]:
-        """The four coordinates; p and q change names where the roll is beyond 45 deg."""
-        if not -1e-9 <= value["eta"] <= 1.0 + 1e-9:
-            raise ConfigError(f"eta = {value['eta']:g} is outside of its prior, 0 to 1")
-        rows = axes(value)
-        # an axis has no sign: take the end whose azimuth is within a quarter turn, as the coordinates give it back
-        first = rows[0] if rows[0][0] > 0 or (rows[0][0] == 0 and rows[0][1] > 0) else -rows[0]
-        height = float(np.clip(first[2], -1.0 + 1e-12, 1.0 - 1e-12))
-        azimuth = math.atan2(first[1], first[0])
-        north = np.array([-height * math.cos(azimuth), -height * math.sin(azimuth), math.sqrt(1.0 - height**2)])
-        east = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
-        roll = math.remainder(math.atan2(float(rows[2] @ east), float(rows[2] @ north)), math.pi)
-        if abs(roll) > ROLL:
-            roll -= math.copysign(2.0 * ROLL, roll)
-            value["p"], value["q"] = value["q"], value["p"]
-        shares = [0.5 * (height + 1.0), 0.5 * (roll / ROLL + 1.0)]
-        logits = [math.log(max(u, 1e-9)) - math.log(max(1.0 - u, 1e-9)) for u in shares]
-        root = math.sqrt(2.0)
-        return [root * math.cos(2.0 * azimuth), root * math.sin(2.0 * azimuth), *logits]
+    def named(self, parameters: Mapping[str, float]) -> dict[str, float]:
+        """The same density under the names that all of Starloom's results use.
+
+        Examples
+        --------
+        >>> other = {"p": 0.5, "q": 0.8, "theta": 0.0, "eta": 1.0, "angle": 0.0, "slope": 3.0}
+        >>> {name: round(value, 6) for name, value in DensityModel("single").named(other).items() if name in "pq"}
+        {'p': 0.8, 'q': 0.5}
+        """
+        return dict(zip(self.names, self.physical(self.coordinates(parameters)).tolist(), strict=True))
 
     def _radial_uniform(self, value: Mapping[str, float]) -> list[float]:
         reach = FARTHEST - NEAREST
@@ -215,12 +236,15 @@ class DensityModel:
                 (value["slope"] - SHALLOWEST) / (STEEPEST - SHALLOWEST),
                 (value["cutoff_radius"] - NEAREST) / reach,
             ]
+        inner = value["inner_slope"]
+        left = max(STEEPEST - inner, 1e-12)
+        first = 1.0 - (left / STEEPEST) ** (2 if self.kind == "broken" else 3)
         if self.kind == "broken":
-            outer = max(value["outer_slope"], 1e-12)
-            return [value["inner_slope"] / outer, (outer / STEEPEST) ** 2, (value["break_radius"] - NEAREST) / reach]
-        outer, middle, far = (max(value[name], 1e-12) for name in ("outer_slope", "middle_slope", "outer_break"))
+            return [first, (value["outer_slope"] - inner) / left, (value["break_radius"] - NEAREST) / reach]
+        middle, far = value["middle_slope"], max(value["outer_break"], 1e-12)
+        rest = max(STEEPEST - middle, 1e-12)
         return [
-            value["inner_slope"] / middle, (middle / outer) ** 2, (outer / STEEPEST) ** 3, value["inner_break"] / far,
+            first, 1.0 - (rest / left) ** 2, (value["outer_slope"] - middle) / rest, value["inner_break"] / far,
             (far / FARTHEST) ** 2,
         ]  # fmt: skip
 
@@ -266,44 +290,12 @@ def _log_halo(form: Array, radial: Array, x: ArrayLike) -> Array:
     return out.reshape(places.shape[:-1])
 
 
-def axes(value: Mapping[str, float]) -> Array:
-    """The halo's own axes as rows (3, 3) in the Galaxy's frame, from theta, eta and angle.
-
-    ``(x', y', z') = Rz(angle) Rot(z -> v) (x, y, z)``, v = (sqrt(1 - eta^2) cos theta, sqrt(1 - eta^2) sin theta, eta).
-
-    Examples
-    --------
-    >>> axes({"theta": 0.0, "eta": 1.0, "angle": 0.0}).round(3).tolist()
-    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    """
-    eta, theta, angle = value.get("eta", 1.0), value.get("theta", 0.0), value.get("angle", 0.0)
-    tilt, h = math.sqrt(max(1.0 - eta * eta, 0.0)), 1.0 / (1.0 + eta)
-    a, b = tilt * math.cos(theta), tilt * math.sin(theta)
-    turn = np.array([[1 - a * a * h, -a * b * h, a], [-a * b * h, 1 - b * b * h, b], [-a, -b, eta]])
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.asarray(np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]) @ turn)
-
-
 def _form(value: Mapping[str, float]) -> Array:
     """Quadratic form (6,) of parameters by name."""
     rows = axes(value)
     scale = np.array([1.0, value.get("p", 1.0) ** -2, value.get("q", 1.0) ** -2])
     matrix = (rows.T * scale) @ rows
     return np.asarray(matrix[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])
-
-
-def _turned(azimuth: Array, height: Array, roll: Array) -> list[Array]:
-    """theta, eta and angle (n,) of the direction of the long axis and the roll about it."""
-    flat = np.sqrt(np.maximum(1.0 - height**2, 0.0))
-    cos, sin = np.cos(azimuth), np.sin(azimuth)
-    e1 = np.stack([flat * cos, flat * sin, height])
-    north, east = np.stack([-height * cos, -height * sin, flat]), np.stack([-sin, cos, np.zeros_like(cos)])
-    e3 = np.cos(roll) * north + np.sin(roll) * east
-    a, b, eta = -e3[0], -e3[1], e3[2]
-    h = 1.0 / (1.0 + eta)
-    along = np.sum(e1 * np.stack([1.0 - a * a * h, -a * b * h, a]), axis=0)
-    across = np.sum(e1 * np.stack([-a * b * h, 1.0 - b * b * h, b]), axis=0)
-    return [np.arctan2(b, a) % (2.0 * np.pi), eta, np.arctan2(-across, along) % np.pi]
 
 
 __all__ = ["KINDS", "RADIAL", "DensityModel", "DiskDensity", "Kind", "axes"]

@@ -5,7 +5,8 @@ With the ellipsoidal radius m^2 = x^T M x, L = ln m and the breaks b1 < b2, ever
     ln nu = -a1 L - (a2 - a1) max(0, L - b1) - (a3 - a2) max(0, L - b2) - k m,
 
 so that one loop without branches serves them all. Logarithms and exponentials are polynomials on the bits of the
-numbers (error below 1e-14): so compilers turn the loop into vector instructions.
+numbers (error below 1e-14), and nothing is asked of a division's divisor (``error_model="numpy"``): either would keep
+compilers from turning the loops into vector instructions, which are 3.5 times as fast.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _LN2_HIGH = 0.6931471803691238
 _LN2_LOW = 1.9082149292705877e-10
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def log_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], exponent: Array) -> None:
     """Natural logarithms of positive normal numbers; ``bits`` and ``exponent`` are views of x and scratch."""
     for i in range(len(x)):
@@ -56,7 +57,7 @@ def log_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], 
         x[i] = (exponent[i] - 4503599627370496.0 - 1022.0) * _LN2 + 2.0 * t * series
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def exp_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], rounded: Array) -> None:
     """Exponentials of numbers, which are cut to between -700 and 700; the views as for `log_in_place`."""
     for i in range(len(x)):
@@ -84,7 +85,7 @@ def exp_in_place(x: Array, bits: NDArray[np.int64], scratch: NDArray[np.int64], 
         bits[i] = bits[i] + ((scratch[i] - _ROUND_BITS) << 52)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _reduce(
     x: Array, y: Array, z: Array, density: Array, log_m: Array, square: Array, radial: Array, out: Array
 ) -> None:
@@ -128,7 +129,7 @@ def _reduce(
     out[12] -= g5
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def sums_over(x: Array, y: Array, z: Array, weight: Array, form: Array, radial: Array, out: Array) -> None:
     """Sums over cells of weight times density, and of what its gradient needs.
 
@@ -170,7 +171,7 @@ def sums_over(x: Array, y: Array, z: Array, weight: Array, form: Array, radial: 
         _reduce(bx, by, bz, nu, lm, sq, radial, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def log_densities(x: Array, y: Array, z: Array, form: Array, radial: Array, out: Array) -> None:
     """ln nu (n,) at places: the same profile, point by point."""
     a1, a2, a3, b1, b2, k = radial
@@ -181,7 +182,7 @@ def log_densities(x: Array, y: Array, z: Array, form: Array, radial: Array, out:
         out[i] = -a1 * ell - (a2 - a1) * max(0.0, ell - b1) - (a3 - a2) * max(0.0, ell - b2) - k * np.sqrt(square)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def log_gradients(x: Array, y: Array, z: Array, share: Array, form: Array, radial: Array, out: Array) -> None:
     """Sums over stars of ``share`` times the derivatives of ln nu, in the order of `sums_over`'s result."""
     a1, a2, a3, b1, b2, k = radial
@@ -207,52 +208,39 @@ def log_gradients(x: Array, y: Array, z: Array, share: Array, form: Array, radia
         out[12] += 2.0 * pull * y[i] * z[i]
 
 
-@njit(cache=True, nogil=True)
-def radial_gradient(sums: Array, radial: Array) -> Array:
-    """Derivatives (6,) with respect to a1, a2, a3, ln r1, ln r2, k from the sums."""
-    a1, a2, a3 = radial[0], radial[1], radial[2]
-    found = np.empty(RADIAL)
-    found[0] = -sums[1] + sums[2]
-    found[1] = -sums[2] + sums[3]
-    found[2] = -sums[3]
-    found[3] = (a2 - a1) * sums[4]
-    found[4] = (a3 - a2) * sums[5]
-    found[5] = -sums[6]
-    return found
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def quadratic_form(shape: Array, gradient: Array) -> Array:
-    """M (6,) of the shape (p, q, azimuth, height, roll) and its derivatives into ``gradient`` (5, 6).
+    """M (6,) of the shape (lengths a, b, c and a quaternion of any length) and derivatives into ``gradient`` (7, 6).
 
-    The long axis points to the azimuth (rad) and has the z component ``height``; the axis of ratio q is turned about it
-    by the roll (rad) from the direction closest to the pole:
-    ``M = e1 e1^T + (1 - e1 e1^T - e3 e3^T) / p^2 + e3 e3^T / q^2``.
+    ``M = e1 e1^T / a^2 + e2 e2^T / b^2 + e3 e3^T / c^2``, with the axes the rows of the quaternion's rotation.
     """
-    p, q, azimuth, s, roll = shape
-    flat = np.sqrt(max(1.0 - s * s, 1e-30))
-    cos, sin, co, si = np.cos(azimuth), np.sin(azimuth), np.cos(roll), np.sin(roll)
-    e1 = np.array([flat * cos, flat * sin, s])
-    north, east = np.array([-s * cos, -s * sin, flat]), np.array([-sin, cos, 0.0])
-    e3 = co * north + si * east
-    # derivatives of e1 and e3 with respect to azimuth, height and roll
-    d1, d3 = np.zeros((3, 3)), np.empty((3, 3))
-    d1[0], d1[1] = flat * east, north / flat
-    d3[0] = -s * co * east + si * (s * north - flat * e1)
-    d3[1] = -co / flat * e1
-    d3[2] = co * east - si * north
-    by_p, by_q = 1.0 / (p * p), 1.0 / (q * q)
+    w, x, y, z = shape[3:]
+    size = max(w * w + x * x + y * y + z * z, 1e-300)
+    rows = np.array(
+        [
+            [w * w + x * x - y * y - z * z, 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
+            [2.0 * (x * y + w * z), w * w - x * x + y * y - z * z, 2.0 * (y * z - w * x)],
+            [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), w * w - x * x - y * y + z * z],
+        ]
+    )
+    slide = np.empty((4, 3, 3))  # of the numbers above with respect to w, x, y and z, halved
+    slide[0] = np.array([[w, -z, y], [z, w, -x], [-y, x, w]])
+    slide[1] = np.array([[x, y, z], [y, -x, -w], [z, w, -x]])
+    slide[2] = np.array([[-y, x, w], [x, y, z], [-w, z, -y]])
+    slide[3] = np.array([[-z, -w, x], [w, -z, y], [x, y, z]])
+    rows /= size
+    stretch = 1.0 / (shape[:3] * shape[:3])
     first, second = np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])
-    form = np.empty(6)
+    form = np.zeros(6)
+    gradient[:] = 0.0
     for k in range(6):
         i, j = first[k], second[k]
-        one = 1.0 if i == j else 0.0
-        a, c = e1[i] * e1[j], e3[i] * e3[j]
-        form[k] = a * (1.0 - by_p) + one * by_p + c * (by_q - by_p)
-        gradient[0, k] = -2.0 / (p * p * p) * (one - a - c)
-        gradient[1, k] = -2.0 / (q * q * q) * c
-        for d in range(3):
-            da = d1[d, i] * e1[j] + e1[i] * d1[d, j]
-            dc = d3[d, i] * e3[j] + e3[i] * d3[d, j]
-            gradient[2 + d, k] = da * (1.0 - by_p) + dc * (by_q - by_p)
+        for axis in range(3):
+            form[k] += stretch[axis] * rows[axis, i] * rows[axis, j]
+            gradient[axis, k] = -2.0 * stretch[axis] / shape[axis] * rows[axis, i] * rows[axis, j]
+        for d in range(4):
+            for axis in range(3):
+                left = 2.0 / size * (slide[d, axis, i] - shape[3 + d] * rows[axis, i])
+                right = 2.0 / size * (slide[d, axis, j] - shape[3 + d] * rows[axis, j])
+                gradient[3 + d, k] += stretch[axis] * (left * rows[axis, j] + rows[axis, i] * right)
     return form

@@ -8,6 +8,7 @@ amplitude A integrated out (flat in ln A) the logarithm of the likelihood is, up
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,20 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import CatalogError, ConfigError
 from starloom.halo import density_kernel as kernel
-from starloom.halo.density import (
-    FAR,
-    FARTHEST,
-    FLATTEST,
-    NEAREST,
-    ROLL,
-    SHALLOWEST,
-    STEEPEST,
-    DensityModel,
-)
+from starloom.halo.chart_kernel import chain, chart, log_prior
+from starloom.halo.density import FARTHEST, FLATTEST, KINDS, NEAREST, SHALLOWEST, STEEPEST, DensityModel
+from starloom.halo.orientation import product
 
 Array = NDArray[np.float64]
 PIECE = 16_384  # cells in one piece of work; fixed, so that the result does not depend on the threads
 LEAST_STARS = 10
+LIMITS = np.array([FLATTEST, STEEPEST, SHALLOWEST, NEAREST, FARTHEST])
+_NO_SHARES = np.zeros(2)
 
 
 @dataclass(frozen=True)
@@ -138,6 +134,18 @@ class HaloLikelihood:
         return columns[0], columns[1], columns[2]
 
     @cached_property
+    def _ones(self) -> Array:
+        return np.ones(len(self.stars))
+
+    @cached_property
+    def _turn(self) -> Array:
+        return product(self.model.center) if self.model.turning else np.empty((0, 0))
+
+    @cached_property
+    def _kind(self) -> int:
+        return KINDS.index(self.model.kind)
+
+    @cached_property
     def _disk(self) -> tuple[Array, float]:
         """Disk at the stars (n,), and its integral over the volume."""
         disk = self.model.disk_density
@@ -198,12 +206,12 @@ class HaloLikelihood:
         kernel.log_densities(x, y, z, form, radial, log_halo)
         cells = self._cells(form, radial)
         if not (self.model.disk or self.model.outliers):
-            share = np.ones(stars)
             sums = np.empty(kernel.SUMS)
-            kernel.log_gradients(x, y, z, share, form, radial, sums)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = float(log_halo.sum() - stars * np.log(cells[0]))
-                return value, sums - stars * cells / cells[0], np.zeros(2)
+            kernel.log_gradients(x, y, z, self._ones, form, radial, sums)
+            if not cells[0] > 0.0:
+                return -math.inf, sums, _NO_SHARES
+            value = float(log_halo.sum()) - stars * math.log(cells[0])
+            return value, sums - (stars / cells[0]) * cells, _NO_SHARES
         here, sun_sums = self._at_sun(form, radial)
         halo, total = np.exp(log_halo - here), cells[0] * np.exp(-here)
         disk_stars, disk_total = self._disk if self.model.disk else (np.zeros(stars), 0.0)
@@ -224,94 +232,32 @@ class HaloLikelihood:
 
     def value_and_gradient(self, y: ArrayLike) -> tuple[float, Array]:
         """ln L and its gradient (size,) at sampling coordinates (size,); -inf where the numbers overflow."""
-        point = np.asarray(y, dtype=np.float64)
+        point = np.ascontiguousarray(y, dtype=np.float64)
         model = self.model
-        u = 1.0 / (1.0 + np.exp(-np.clip(point, -500.0, 500.0)))
-        du = u * (1.0 - u)
-        shape, slide = np.array([1.0, 1.0, 0.0, 0.0, 0.0]), np.zeros((5, model.size))
-        place = 0
-        if model.triaxial:
-            shape[:2] = FLATTEST + (1.0 - FLATTEST) * u[:2]
-            slide[0, 0], slide[1, 1] = (1.0 - FLATTEST) * du[:2]
-            place = 2
-        if model.turning:
-            part = slice(place, place + 4)
-            _orient(point[part], u[part], du[part], shape, slide[:, part])
-            place += 4
-        form_by_shape = np.empty((5, 6))
-        form = kernel.quadratic_form(shape, form_by_shape)
-        radial, radial_slide = _radial(model, u[place:], du[place:])
-        extra = place + radial_slide.shape[1]
-        disk = float(u[extra]) if model.disk else 0.0
-        outliers = float(u[extra + int(model.disk)]) if model.outliers else 0.0
+        form, radial, gradient = np.empty(6), np.empty(kernel.RADIAL), np.empty(len(point))
+        by_form, by_radial = np.empty((6, len(point))), np.empty((6, len(point)))
+        extra = chart(point, self._kind, model.triaxial, self._turn, LIMITS, form, radial, by_form, by_radial)
+        disk = _share(point[extra]) if model.disk else 0.0
+        outliers = _share(point[extra + int(model.disk)]) if model.outliers else 0.0
         value, sums, shares = self._evaluate(form, radial, disk, outliers)
-        gradient = (sums[7:] @ form_by_shape.T) @ slide
-        gradient[place:extra] += kernel.radial_gradient(sums, radial) @ radial_slide
+        chain(sums, radial, by_form, by_radial, gradient)
         if model.disk:
-            gradient[extra] += shares[0] * du[extra]
+            gradient[extra] += shares[0] * disk * (1.0 - disk)
         if model.outliers:
-            gradient[extra + int(model.disk)] += shares[1] * du[extra + int(model.disk)]
-        if not np.isfinite(value) or not np.isfinite(gradient).all():
-            return -np.inf, np.zeros(model.size)
+            gradient[extra + int(model.disk)] += shares[1] * outliers * (1.0 - outliers)
+        if not math.isfinite(value) or not math.isfinite(gradient.sum()):
+            return -math.inf, np.zeros(model.size)
         return value, gradient
 
     def log_posterior(self, y: ArrayLike) -> tuple[float, Array]:
         """ln L plus ln prior of the sampling coordinates, and the gradient."""
-        point = np.asarray(y, dtype=np.float64)
+        point = np.ascontiguousarray(y, dtype=np.float64)
         value, gradient = self.value_and_gradient(point)
-        normal = self.model.gaussian
-        prior, slope = np.where(normal, -0.5 * point**2, 0.0), np.where(normal, -point, 0.0)
-        logits = point[~normal]
-        prior[~normal] = -np.abs(logits) - 2.0 * np.log1p(np.exp(-np.abs(logits)))
-        slope[~normal] = -np.tanh(0.5 * logits)
-        return float(value + prior.sum()), gradient + slope
+        return value + log_prior(point, self.model.turning, gradient), gradient
 
 
-def _orient(z: Array, u: Array, du: Array, shape: Array, slide: Array) -> None:
-    """Azimuth, height and roll from the four coordinates of the orientation, and derivatives into ``slide`` (5, 4)."""
-    reach = max(z[0] * z[0] + z[1] * z[1], 1e-12)
-    shape[2], shape[3], shape[4] = 0.5 * np.arctan2(z[1], z[0]), 2.0 * u[2] - 1.0, ROLL * (2.0 * u[3] - 1.0)
-    slide[2, 0], slide[2, 1] = -0.5 * z[1] / reach, 0.5 * z[0] / reach
-    slide[3, 2], slide[4, 3] = 2.0 * du[2], 2.0 * ROLL * du[3]
-
-
-def _radial(model: DensityModel, u: Array, du: Array) -> tuple[Array, Array]:
-    """The kernel's six radial numbers, and their derivatives (6, k) with respect to the logits."""
-    reach = FARTHEST - NEAREST
-    found = np.array([0.0, 0.0, 0.0, FAR, FAR, 0.0])
-    if model.kind == "single":
-        slide = np.zeros((kernel.RADIAL, 1))
-        found[:3], slide[:3, 0] = STEEPEST * u[0], STEEPEST * du[0]
-        return found, slide
-    if model.kind == "cutoff":
-        slide = np.zeros((kernel.RADIAL, 2))
-        found[:3], slide[:3, 0] = SHALLOWEST + (STEEPEST - SHALLOWEST) * u[0], (STEEPEST - SHALLOWEST) * du[0]
-        radius = NEAREST + reach * u[1]
-        found[5], slide[5, 1] = 1.0 / radius, -reach * du[1] / radius**2
-        return found, slide
-    if model.kind == "broken":
-        slide = np.zeros((kernel.RADIAL, 3))
-        root = np.sqrt(max(u[1], 1e-300))
-        outer, outer_slide = STEEPEST * root, 0.5 * STEEPEST / root * du[1]
-        radius = NEAREST + reach * u[2]
-        found[:4] = outer * u[0], outer, outer, np.log(radius)
-        slide[0, 0], slide[0, 1] = outer * du[0], outer_slide * u[0]
-        slide[1, 1] = slide[2, 1] = outer_slide
-        slide[3, 2] = reach * du[2] / radius
-        return found, slide
-    slide = np.zeros((kernel.RADIAL, 5))
-    cube, root = np.cbrt(max(u[2], 1e-300)), np.sqrt(max(u[1], 1e-300))
-    outer, outer_slide = STEEPEST * cube, STEEPEST / (3.0 * cube * cube) * du[2]
-    middle = outer * root
-    by_root, by_outer = outer * 0.5 / root * du[1], outer_slide * root
-    found[:3] = middle * u[0], middle, outer
-    slide[0, 0], slide[0, 1], slide[0, 2] = middle * du[0], by_root * u[0], by_outer * u[0]
-    slide[1, 1], slide[1, 2], slide[2, 2] = by_root, by_outer, outer_slide
-    far = FARTHEST * np.sqrt(max(u[4], 1e-300))
-    near = far * max(u[3], 1e-300)
-    found[3], found[4] = np.log(near), np.log(far)
-    slide[3, 3], slide[3, 4], slide[4, 4] = du[3] / max(u[3], 1e-300), 0.5 * du[4] / u[4], 0.5 * du[4] / u[4]
-    return found, slide
+def _share(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(float(logit), -500.0), 500.0)))
 
 
 __all__ = ["LEAST_STARS", "HaloLikelihood", "Volume"]

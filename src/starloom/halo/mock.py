@@ -76,13 +76,16 @@ class Component:
         cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (number[1:] + number[:-1]))])
         rows = axes(value)
         found: list[Array] = []
-        while sum(len(part) for part in found) < count:
-            drawn = np.exp(np.interp(rng.random(count) * cumulative[-1], cumulative, ell))
-            unit = rng.normal(size=(count, 3))
-            unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-            x = drawn[:, None] * unit * np.array([1.0, p, q])
-            radius = np.linalg.norm(x, axis=1)
-            found.append(x[(radius > RADII[0]) & (radius < RADII[1])] @ rows)
+        missing, share = count, 1.0
+        while missing > 0:
+            drawn = int(1.05 * missing / share) + 100
+            m = np.exp(np.interp(rng.random(drawn) * cumulative[-1], cumulative, ell))
+            x = rng.standard_normal((drawn, 3))
+            x *= (m / np.sqrt(np.einsum("ij,ij->i", x, x)))[:, None] * np.array([1.0, p, q])
+            square = np.einsum("ij,ij->i", x, x)
+            kept = (square > RADII[0] ** 2) & (square < RADII[1] ** 2)
+            found.append(x[kept] @ rows)
+            missing, share = missing - len(found[-1]), max(float(kept.mean()), 0.05)
         return np.concatenate(found)[:count]
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.errors import FitError
+from starloom.errors import ConfigError, FitError
 from starloom.halo.likelihood import HaloLikelihood
+from starloom.halo.orientation import AXES, AxisDirection, axes, rows_of, shape_tensor
 from starloom.seeds import generator
 
 Array = NDArray[np.float64]
@@ -28,7 +29,10 @@ EDGE = 12.0  # logits beyond it are at the edge of the prior
 FEW_CELLS = 4000  # for the first climbs
 INSIDE = 8.0  # the same for climbs of the posterior
 POLISHED = 4  # of the first climbs, taken on with all cells
-JITTER = 0.25  # how far towards a draw of the prior a chain begins
+WIDER = 1.5  # how much farther apart than the posterior's draws the chains begin
+STEP = 0.03  # of the coordinates, for the curvature at the mode: wide enough to smooth over single cells
+WIDEST = 2.0  # standard deviation that the curvature may ask for in a logit, where the prior's is 1.8
+FARTHEST_TURN = 6.0  # in climbs; 1 is half a turn
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,14 @@ class BestFit:
 def prior_draws(likelihood: HaloLikelihood, count: int, seed: int | np.random.Generator) -> Array:
     """(count, size) sampling coordinates from the prior."""
     rng, model = generator(seed), likelihood.model
-    u = rng.random((count, model.size))
-    normal = rng.normal(size=u.shape)
-    logits = np.log(u) - np.log1p(-u)
-    return np.where(model.gaussian, normal, logits)
+    u = np.clip(rng.random((count, model.size)), 1e-12, 1.0 - 1e-12)
+    found = np.log(u) - np.log1p(-u)
+    if model.turning:
+        even = rng.normal(size=(count, 4))
+        even /= np.linalg.norm(even, axis=1, keepdims=True)
+        # a quaternion and its negative are one orientation: the nearer of the two turns
+        found[:, model.is_turn] = even[:, 1:] * np.sign(even[:, :1]) / (1.0 + np.abs(even[:, :1]))
+    return found
 
 
 def best_fit(
@@ -132,7 +140,7 @@ def _climbs(
         value, slope = function(y)
         return (-value, -slope) if math.isfinite(value) else (1e30, np.zeros_like(y))
 
-    bounds = [(-8.0, 8.0) if normal else (-edge, edge) for normal in likelihood.model.gaussian]
+    bounds = [(-FARTHEST_TURN, FARTHEST_TURN) if turn else (-edge, edge) for turn in likelihood.model.is_turn]
     options = {"maxiter": 300, "ftol": 1e-10}
     answers = [minimize(downhill, y, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for y in points]
     found = [(np.asarray(answer.x), -float(answer.fun)) for answer in answers if answer.fun < 1e29]
@@ -183,14 +191,40 @@ class Posterior:
         return float(found[0]), float(found[1]), float(found[2])
 
     @property
+    def measures(self) -> Array:
+        """(chains, n, m) of what the chains are judged by: the shape and orientation as one tensor, and all the rest.
+
+        The tensor (`starloom.halo.orientation.shape_tensor`) does not jump where two axes change names, as p, q and the
+        angles do.
+        """
+        if "theta" not in self.names:
+            return self.draws
+        return np.concatenate([shape_tensor(self.draws[..., :5]), self.draws[..., 5:]], axis=-1)
+
+    @property
     def effective_size(self) -> Array:
-        """(size,) effective number of draws of each sampling coordinate."""
-        return np.array([effective_sample_size(self.y[..., k]) for k in range(self.y.shape[-1])])
+        """(m,) effective number of draws of each of the `measures`."""
+        found = self.measures
+        return np.array([effective_sample_size(found[..., k]) for k in range(found.shape[-1])])
 
     @property
     def r_hat(self) -> Array:
-        """(size,) split R-hat of each sampling coordinate."""
-        return np.array([split_r_hat(self.y[..., k]) for k in range(self.y.shape[-1])])
+        """(m,) split R-hat of each of the `measures`."""
+        found = self.measures
+        return np.array([split_r_hat(found[..., k]) for k in range(found.shape[-1])])
+
+    def axis(self, name: str) -> AxisDirection:
+        """Direction of the ``long``, ``intermediate`` or ``short`` axis.
+
+        Raises
+        ------
+        ConfigError
+            When the name is another, or the axes of this density cannot turn.
+        """
+        if name not in AXES or "theta" not in self.names:
+            raise ConfigError(f"no axis {name!r}: there are {', '.join(AXES)}, where the axes of a density may turn")
+        rows = rows_of(*(self.of(part) for part in ("theta", "eta", "angle")))
+        return AxisDirection.of(rows[:, AXES.index(name)])
 
     @property
     def problems(self) -> list[str]:
@@ -228,9 +262,8 @@ def sample_posterior(
     Parameters
     ----------
     likelihood : value and gradient.
-    start : the best fit; made from blind starts if not given. Each chain begins a quarter of the way from the
-        posterior's mode to another draw of the prior: apart from each other, yet not where the likelihood is flat or a
-        lesser mode would hold a chain.
+    start : the best fit; made from blind starts if not given. The steps are taken in coordinates in which the
+        posterior's curvature at its mode is even; each chain begins at a draw from one and a half times its width.
     chains, draws, tune : numbers of chains, and of draws after and during the warm-up of each.
     seed : of the draws; the result does not depend on the workers.
     workers : chains at a time.
@@ -245,21 +278,28 @@ def sample_posterior(
     top = start if start is not None else best_fit(likelihood, starts=starts, seed=seed)
     size = likelihood.size
     counter = [0]
+    if likelihood.model.turning:
+        parameters = dict(zip(likelihood.model.names, likelihood.model.physical(top.mode), strict=True))
+        likelihood = dataclasses.replace(likelihood, model=likelihood.model.centered(axes(parameters)))
+        middle = likelihood.model.coordinates(parameters)
+    else:
+        middle = top.mode
+    step = widths(likelihood, middle)
 
     def make_logp() -> Callable[..., tuple[float, Array]]:
-        def logp(y: Array, **_: Any) -> tuple[float, Array]:
+        def logp(even: Array, **_: Any) -> tuple[float, Array]:
             counter[0] += 1
-            return likelihood.log_posterior(y)
+            value, slope = likelihood.log_posterior(middle + step @ even)
+            return value, slope @ step
 
         return logp
 
     def make_expand(*_: Any) -> Callable[..., dict[str, Array]]:
-        return lambda y, **_: {"y": np.array(y)}
+        return lambda even, **_: {"y": middle + step @ even}
 
     def initial(seed: int) -> Array:
         # from the chain's own seed, so that it does not matter which chain asks first
-        drawn = prior_draws(likelihood, 1, np.random.default_rng(int(seed) % 2**63))[0]
-        return np.asarray(top.mode + JITTER * np.clip(drawn - top.mode, -2.0, 2.0))
+        return WIDER * np.random.default_rng(int(seed) % 2**63).normal(size=size)
 
     model = pyfunc.from_pyfunc(
         size, make_logp, make_expand, [np.dtype(np.float64)], [(size,)], ["y"], make_initial_point_fn=initial
@@ -277,6 +317,15 @@ def sample_posterior(
     return Posterior(
         likelihood.model.names, likelihood.model.physical(y), y, log_likelihood, diverged, counter[0], "NUTS"
     )
+
+
+def widths(likelihood: HaloLikelihood, mode: Array) -> Array:
+    """(size, size) steps, as columns, that are one standard deviation of the posterior by its curvature at a mode."""
+    steps = STEP * np.eye(len(mode))
+    slopes = [likelihood.log_posterior(mode + s)[1] - likelihood.log_posterior(mode - s)[1] for s in steps]
+    curvature = -np.array(slopes) / (2.0 * STEP)
+    values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
+    return np.asarray(vectors / np.sqrt(np.maximum(values, WIDEST**-2.0)))
 
 
 def _nutpie() -> tuple[Any, Any]:
@@ -312,22 +361,16 @@ def evidence(likelihood: HaloLikelihood, *, live: int = 250, seed: int = 0, dlog
     dlogz : where to stop, in the logarithm of the evidence.
     """
     import dynesty
-    from scipy.special import ndtri
 
-    model, normal = likelihood.model, likelihood.model.gaussian
-
-    def to_y(u: Array) -> Array:
-        inside = np.clip(u, 1e-12, 1.0 - 1e-12)
-        return np.where(normal, ndtri(inside), np.log(inside) - np.log1p(-inside))
-
+    model = likelihood.model
     sampler = dynesty.NestedSampler(
-        lambda y: max(likelihood.value_and_gradient(y)[0], -1e300), to_y, model.size, nlive=live,
-        sample="rwalk", rstate=np.random.default_rng(seed),
+        lambda point: max(likelihood.of_parameters(point), -1e300), model.of_prior, model.size, nlive=live,
+        sample="rwalk", rstate=np.random.default_rng(seed), periodic=model.periodic or None,
     )  # fmt: skip
     sampler.run_nested(dlogz=dlogz, print_progress=False)
     found = sampler.results
-    y = found.samples_equal(rstate=np.random.default_rng(seed))
-    return Evidence(float(found.logz[-1]), float(found.logzerr[-1]), model.names, model.physical(y))
+    draws = np.asarray(found.samples_equal(rstate=np.random.default_rng(seed)))
+    return Evidence(float(found.logz[-1]), float(found.logzerr[-1]), model.names, draws)
 
 
 def sample_emcee(

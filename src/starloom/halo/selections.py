@@ -136,6 +136,7 @@ class KinematicEllipse:
     axes : from a Motion to (x, y).
     center, semi_axes : of the ellipse.
     labels : of the axes, with units.
+    by_l_z : whether x is the angular momentum, which is known without an orbit.
     """
 
     name: str
@@ -143,6 +144,12 @@ class KinematicEllipse:
     center: tuple[float, float]
     semi_axes: tuple[float, float]
     labels: tuple[str, str] = ("", "")
+    by_l_z: bool = False
+
+    @property
+    def largest_l_z(self) -> float:
+        """No star with a larger ``|L_z|`` (kpc km/s) is inside; infinite where the ellipse does not ask."""
+        return abs(self.center[0]) + self.semi_axes[0] if self.by_l_z else np.inf
 
     def __call__(self, motion: Motion) -> Flags:
         """Which stars (n,) are inside; a star whose motion is not known is not."""
@@ -165,10 +172,10 @@ _LZ = "L_z [kpc km/s]"
 ELLIPSES: Mapping[str, KinematicEllipse] = {
     ellipse.name: ellipse
     for ellipse in (
-        KinematicEllipse("e-Lz", _axes_e_lz, (0.0, 1.0), (500.0, 0.05), (_LZ, "eccentricity")),
+        KinematicEllipse("e-Lz", _axes_e_lz, (0.0, 1.0), (500.0, 0.05), (_LZ, "eccentricity"), True),
         KinematicEllipse("AD", _axes_diamond, (0.0, -1.0), (0.08, 0.3), ("J_phi / J_tot", "(J_z - J_R) / J_tot")),
-        KinematicEllipse("JR-Lz", _axes_jr_lz, (0.0, 45.0), (300.0, 20.0), (_LZ, "sqrt(J_R) [(kpc km/s)^1/2]")),
-        KinematicEllipse("E-Lz", _axes_energy, (0.0, -1.0), (300.0, 0.5), (_LZ, "E [1e5 km2/s2]")),
+        KinematicEllipse("JR-Lz", _axes_jr_lz, (0.0, 45.0), (300.0, 20.0), (_LZ, "sqrt(J_R) [(kpc km/s)^1/2]"), True),
+        KinematicEllipse("E-Lz", _axes_energy, (0.0, -1.0), (300.0, 0.5), (_LZ, "E [1e5 km2/s2]"), True),
         KinematicEllipse("vR-vT", _axes_velocity, (290.0, 0.0), (110.0, 35.0), ("|v_R| [km/s]", "v_T [km/s]")),
         KinematicEllipse("Toomre", _axes_toomre, (0.0, 300.0), (35.0, 120.0), ("v_T [km/s]", "v_R, v_z [km/s]")),
     )
@@ -191,11 +198,27 @@ def kinematic(name: str) -> Callable[[Motion], Flags]:
     >>> bool(kinematic("e-Lz+AD")(star)[0])
     True
     """
+    parts = _parts(name)
+    return lambda motion: np.logical_and.reduce([part(motion) for part in parts])
+
+
+def largest_l_z(name: str) -> float:
+    """The ``|L_z|`` (kpc km/s) beyond which a selection by its name keeps no star: orbits there need not be computed.
+
+    Examples
+    --------
+    >>> largest_l_z("e-Lz"), largest_l_z("e-Lz+JR-Lz"), largest_l_z("AD")
+    (500.0, 300.0, inf)
+    """
+    return float(min(part.largest_l_z for part in _parts(name)))
+
+
+def _parts(name: str) -> list[KinematicEllipse]:
     names = [part.strip() for part in name.split("+")]
     unknown = [part for part in names if part not in ELLIPSES]
     if unknown:
         raise ConfigError(f"no kinematic selection {unknown[0]!r}; there are {', '.join(ELLIPSES)}, joined by '+'")
-    return lambda motion: np.logical_and.reduce([ELLIPSES[part](motion) for part in names])
+    return [ELLIPSES[part] for part in names]
 
 
 # ------------------------------------------------------------------------------------------------------- abundances

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
 FIRST_ROWS = 5
+SHORT = 20  # rows of a table that is shown whole
 MOST_COLUMNS = 14
 
 
@@ -183,11 +184,15 @@ def _first_rows(table: QTable) -> str:
         unit = getattr(table[name], "unit", None)
         heads.append(escape(name) + (f"<br>{escape(str(unit))}" if unit is not None and str(unit) else ""))
     rows = []
-    for index in range(min(FIRST_ROWS, len(table))):
+    whole = len(table) <= SHORT
+    for index in range(len(table) if whole else FIRST_ROWS):
         rows.append("<tr>" + "".join(f"<td>{escape(_cell(table[name][index]))}</td>" for name in columns) + "</tr>")
     left = len(table.colnames) - len(columns)
     more = f"<p class='small'>and {left} more columns</p>" if left > 0 else ""
-    return f"<details><summary>First rows</summary>{_table(tuple(heads), rows)}{more}</details>" if rows else ""
+    summary = "All rows" if whole else "First rows"
+    opened = " open" if whole else ""
+    text = f"{_table(tuple(heads), rows)}{more}"
+    return f"<details{opened}><summary>{summary}</summary>{text}</details>" if rows else ""
 
 
 def _cell(value: Any) -> str:

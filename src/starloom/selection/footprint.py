@@ -17,23 +17,31 @@ SQUARE_DEGREE = (np.pi / 180.0) ** 2  # sr
 
 @njit(cache=True, nogil=True)
 def _inside(stars: Floats, centers: Floats, chord: Floats, most: int) -> NDArray[np.int64]:
-    """The first ``most`` fields that hold each star, -1 after the last; -2 in the first place if there are more.
+    """The fields that hold each star, at most ``most``, -1 after the last; -2 in the first place if there are more.
 
-    Squared chords keep their digits at small separations, where cosines do not.
+    Only fields at about the height of the star on the sphere are looked at. Squared chords keep their digits at small
+    separations, where cosines do not.
     """
     found = np.full((len(stars), most), -1, dtype=np.int64)
+    order = np.argsort(centers[:, 2])
+    height, reach = centers[order, 2], np.sqrt(chord.max()) if len(chord) else 0.0
     for k in range(len(stars)):
         count = 0
-        for j in range(len(centers)):
-            dz = stars[k, 2] - centers[j, 2]
-            if dz * dz > chord[j]:
-                continue
+        for place in range(np.searchsorted(height, stars[k, 2] - reach), len(order)):
+            dz = stars[k, 2] - height[place]
+            if dz < -reach:
+                break
+            j = order[place]
             dx, dy = stars[k, 0] - centers[j, 0], stars[k, 1] - centers[j, 1]
             if dx * dx + dy * dy + dz * dz < chord[j]:
                 if count == most:
                     found[k, 0] = -2
                     break
-                found[k, count] = j
+                slot = count
+                while slot > 0 and found[k, slot - 1] > j:
+                    found[k, slot] = found[k, slot - 1]
+                    slot -= 1
+                found[k, slot] = j
                 count += 1
     return found
 

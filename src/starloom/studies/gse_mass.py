@@ -130,29 +130,37 @@ def _fit_numbers(results: Results, work: Analysis, answer: object, name: str, ab
     assert isinstance(answer, Answer)
     results.number(f"{name}: stars fitted", len(answer.likelihood.stars), "stars")
     posterior = answer.posterior
-    units = {"theta": "rad", "angle": "rad", "break_radius": "kpc", "inner_break": "kpc", "outer_break": "kpc"}
+    units = {"inner_break": "kpc", "outer_break": "kpc"}
     published = {
         "p": Published(0.55, f"{LANE}, abstract"),
         "q": Published(0.45, f"{LANE}, abstract"),
         "break_radius": Published(20.0, f"{LANE}, abstract: 15 to 25 kpc", 15.0, 25.0),
     }
+    meanings = {"p": "intermediate to long axis; ", "q": "short to long axis; "}
     for parameter in posterior.names:
+        if parameter in ("theta", "eta", "angle"):
+            continue  # the directions of the axes below; the three are in the table of draws
         value, low, high = posterior.interval(parameter)
         results.number(
             f"{name}: {parameter}", value, units.get(parameter, "kpc" if parameter.endswith("radius") else ""),
             low=low, high=high, published=published.get(parameter) if abundance == "accreted" else None,
-            meaning=f"{answer.model.label}, median and 68 %",
+            meaning=f"{meanings.get(parameter, '')}{answer.model.label}, median and 68 %",
         )  # fmt: skip
-    if answer.model.turning and abundance == "accreted":
-        azimuth, height = answer.major_axis_angles()
-        results.number(
-            f"{name}: angle of the long axis to the line from the Sun to the center", azimuth[0], "deg",
-            low=azimuth[1], high=azimuth[2], published=Published(80.0, f"{LANE}, abstract: about"),
-        )  # fmt: skip
-        results.number(
-            f"{name}: height of the long axis above the plane", height[0], "deg", low=height[1], high=height[2],
-            published=Published(16.0, f"{LANE}, abstract"),
-        )  # fmt: skip
+    if answer.model.turning:
+        axes = {
+            "long": (Published(80.0, f"{LANE}, abstract: about"), Published(16.0, f"{LANE}, abstract")),
+            "short": (None, None),
+        }
+        for axis, stated in axes.items():
+            line = posterior.axis(axis)
+            parts = (("angle to the line from the Sun to the center", line.azimuth), ("height", line.height))
+            for (what, values), there in zip(parts, stated, strict=True):
+                middle, low, high = np.quantile(values, [0.5, 0.1585, 0.8415])
+                results.number(
+                    f"{name}: {axis} axis, {what}", float(middle), "deg", low=float(low), high=float(high),
+                    published=there if abundance == "accreted" else None,
+                    meaning="above the plane" if what == "height" else "in the plane",
+                )  # fmt: skip
     results.number(
         f"{name}: worst R-hat", float(np.max(posterior.r_hat)), "",
         bar=None if work.config.preset == "tour" else Bar("<=", 1.05),

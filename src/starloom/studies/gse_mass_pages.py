@@ -26,6 +26,7 @@ NAMES = {
 }  # fmt: skip
 PUBLISHED = {"p": 0.55, "q": 0.45, "inner_slope": 1.0, "outer_slope": 6.0, "break_radius": 20.0}
 PROFILE_DRAWS = 200
+LEAST_COMPLETENESS = 0.01  # where the purity is drawn
 
 
 def figures(work: Analysis, merger: Answer, halo: Answer) -> list[Figure]:
@@ -91,6 +92,8 @@ def _completeness(work: Analysis) -> Figure:
             edges = (np.linspace(0.0, 30.0, 81), np.linspace(0.0, 30.0, 81))
             x = np.stack(np.meshgrid(radius, [0.0], height, indexing="xy"), axis=-1)[0]
             values = found.at(x, what).T
+            if what == "purity":  # of a few stars it is noise
+                values = np.where(found.at(x).T >= LEAST_COMPLETENESS, values, np.nan)
             panels.append(
                 Panel(
                     [
@@ -115,7 +118,8 @@ def _completeness(work: Analysis) -> Figure:
     return Figure(
         "completeness",
         "Share of the merger's stars that the kinematic selection keeps at each place, and share of the merger in what "
-        "it keeps if merger and rest were equally many there; from draws of the two distribution functions.",
+        "it keeps if merger and rest were equally many there; from draws of the two distribution functions. Purity is "
+        "left out where less than a hundredth of the merger is kept.",
         panels, columns=2, panel_size=(5.5, 4.4),
     )  # fmt: skip
 
@@ -130,10 +134,16 @@ def _corner(answer: Answer, most: int) -> Figure:
         for first in names[:place]:
             values = answer.posterior.of(first)[::2], answer.posterior.of(second)[::2]
             panels.append(Panel([Points(*values, role="faint")], NAMES[first], NAMES[second]))
+    if answer.model.turning:
+        line = answer.posterior.axis("long")
+        panels.append(
+            Panel([Points(line.azimuth[::2], line.height[::2], role="faint")], "long axis [deg]", "its height [deg]")
+        )
     return Figure(
         "posterior",
-        f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other. The "
-        "orientation is in the numbers.",
+        f"Posterior of the {answer.model.label} for the merger: each parameter alone, and against each other; the last "
+        "panel is the direction of the long axis, from the line from the Sun to the center and above the plane. p is "
+        "the ratio of the intermediate axis to the long one, q that of the short one.",
         panels, columns=3 if len(names) < 4 else 5, panel_size=(2.8, 2.4),
     )  # fmt: skip
 
@@ -197,6 +207,9 @@ def _masses(work: Analysis, merger: Answer, halo: Answer) -> Figure:
             ),
         ]
         if title == "GS/E":
+            if "component" in work.sample.table.colnames:
+                true = np.log10(work.config.mock_mass * work.true_shell_ratio())
+                layers.append(Line(np.repeat(true, 2), np.array([0.0, 1.1]), "truth of the made halo"))
             for name, mass in ignored.items():
                 layers.append(Line(np.repeat(np.log10(mass), 2), np.array([0.0, 1.1]), f"without {name}"))
         panels.append(Panel(layers, "log10 mass [Msun]", "draws, of the most", title))

@@ -150,24 +150,6 @@ class Answer:
             bounds=bounds, seed=work.config.seed,
         )  # fmt: skip
 
-    def major_axis_angles(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Angle of the long axis in the plane to the line from the Sun to the center, and its height; degrees."""
-        from starloom.halo.density import axes
-        from starloom.halo.posterior import circular_mean
-
-        names = self.posterior.names
-        rows = np.array([axes(dict(zip(names, draw, strict=True)))[0] for draw in self.posterior.flat])
-        rows = rows * np.where(rows[:, 2:] < 0, -1.0, 1.0)
-        azimuth = np.degrees(np.arctan2(rows[:, 1], rows[:, 0]))
-        middle = circular_mean(azimuth, 180.0)
-        azimuth = middle + (azimuth - middle + 90.0) % 180.0 - 90.0
-        height = np.degrees(np.arcsin(np.clip(rows[:, 2], -1.0, 1.0)))
-        edges = [0.5, 0.1585, 0.8415]
-        first, second = np.quantile(azimuth, edges), np.quantile(height, edges)
-        return (float(first[0]), float(first[1]), float(first[2])), (
-            float(second[0]), float(second[1]), float(second[2]),
-        )  # fmt: skip
-
 
 @dataclass
 class Analysis:

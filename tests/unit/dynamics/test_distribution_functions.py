@@ -83,9 +83,13 @@ def test_jeans_equation(galaxy, beta):
 @pytest.mark.parametrize("beta", [-0.5, 0.3, 0.8])
 def test_samples_have_the_anisotropy_and_the_dispersion(galaxy, beta):
     f = constant_anisotropy(galaxy, PowerLaw(), beta)
-    v = f.sample_velocities([[8.275, 0.0, 0.0]], 100_000, 3)[0]
+    # the anisotropy of 1e5 draws scatters by 0.0069, 0.0033, 0.0014: of a million the sampler's own error is seen
+    v = f.sample_velocities([[8.275, 0.0, 0.0]] * 10, 100_000, 3).reshape(-1, 3)
     second = np.mean(v**2, axis=0)
-    assert 1.0 - 0.5 * (second[1] + second[2]) / second[0] == pytest.approx(beta, abs=0.01 * max(1.0, 2 * (1 - beta)))
+    assert 1.0 - 0.5 * (second[1] + second[2]) / second[0] == pytest.approx(beta, abs=0.0055 * (1 - beta))
+    if beta >= 0:  # there the 0.01 asked for is three standard deviations of 1e5 draws or more
+        few = np.mean(v[:100_000] ** 2, axis=0)
+        assert 1.0 - 0.5 * (few[1] + few[2]) / few[0] == pytest.approx(beta, abs=0.01)
     assert np.sqrt(second[0]) == pytest.approx(f.radial_dispersion(8.275), rel=0.01)
     assert np.abs(v.mean(axis=0)).max() < 2.0
 

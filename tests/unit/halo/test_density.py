@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from starloom.errors import CatalogError, ConfigError
-from starloom.halo.density import KINDS, DensityModel, DiskDensity, axes
+from starloom.halo.density import KINDS, DensityModel, DiskDensity
 from starloom.halo.likelihood import HaloLikelihood, Volume
 from starloom.halo.mock import BROKEN
+from starloom.halo.orientation import AxisDirection, axes, own_names, rows_of, shape_tensor
 from starloom.halo.survey import FRAME
 
 SUN = FRAME.sun.x
@@ -92,26 +96,95 @@ def test_coordinates_there_and_back(kind, more):
         np.testing.assert_allclose(again, parameters, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("lengths", [(1.0, 0.8, 0.5), (1.0, 0.5, 0.8)])
+def test_all_names_of_a_density_become_one(lengths):
+    model = DensityModel("broken")
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(40, 3)) * 12.0
+    for rows in Rotation.random(5, rng).as_matrix():
+        want = None
+        for order in itertools.permutations(range(3)):
+            for signs in itertools.product((1.0, -1.0), repeat=3):
+                turned = rows[list(order)] * np.array(signs)[:, None]
+                if np.linalg.det(turned) < 0:
+                    continue
+                names = [float(part[0]) for part in own_names(np.array(lengths)[None, order], turned[None])]
+                found = np.array([*names, 1.5, 5.0, 20.0])
+                want = found if want is None else want
+                np.testing.assert_allclose(found, want, atol=1e-9)
+        assert want[0] == pytest.approx(0.8)
+        assert want[1] == pytest.approx(0.5)
+        assert 0 <= want[3] <= 1
+        assert 0 <= want[4] < np.pi
+        m = np.sqrt(np.sum(((x @ rows.T) / lengths) ** 2, axis=1))
+        plain = np.where(m <= 20.0, m**-1.5, 20.0**3.5 * m**-5.0)
+        np.testing.assert_allclose(np.exp(plain_numpy(model, want, x)), plain, rtol=1e-9)
+
+
+def test_named_and_the_tensor_know_no_order():
+    model = DensityModel("single")
+    value = {"p": 0.45, "q": 0.9, "theta": 2.0, "eta": 0.7, "angle": 2.5, "slope": 3.0}
+    own = model.named(value)
+    assert (own["p"], own["q"]) == (pytest.approx(0.9), pytest.approx(0.45))
+    names = ("p", "q", "theta", "eta", "angle")
+    tensors = [shape_tensor([part[name] for name in names]) for part in (value, own)]
+    np.testing.assert_allclose(*tensors, atol=1e-9)
+    for center in (np.eye(3), axes(value)):
+        near = model.centered(center)
+        np.testing.assert_allclose(near.physical(near.coordinates(value)), [own[name] for name in model.names])
+    np.testing.assert_allclose(near.coordinates(own)[2:5], near.coordinates(value)[2:5], atol=1.01)
+
+
+def test_beyond_a_ratio_of_one_the_density_goes_on(made):
+    _, _, reference = made
+    model = reference.model
+    y = model.coordinates({**BROKEN, "p": 0.97})
+    around = [reference.value_and_gradient(np.array([first, *y[1:]]))[0] for first in (-1e-7, 0.0, 1e-7)]
+    np.testing.assert_allclose(around, around[0], atol=1e-4)
+    there = model.physical(np.array([0.5, *y[1:]]))
+    assert 0.1 < there[1] < there[0] < 1.0
+
+
+def test_directions_have_no_sign_and_no_edge():
+    rng = np.random.default_rng(3)
+    true = np.array([-0.9, 0.3, 0.02])
+    drawn = true / np.linalg.norm(true) + 0.05 * rng.normal(size=(4000, 3))
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    flipped = drawn * rng.choice([-1.0, 1.0], 4000)[:, None]
+    one, two = AxisDirection.of(drawn), AxisDirection.of(flipped)
+    np.testing.assert_allclose(one.mean, two.mean, atol=1e-12)
+    np.testing.assert_allclose(one.azimuth, two.azimuth, atol=1e-9)
+    np.testing.assert_allclose(one.height, two.height, atol=1e-9)
+    assert np.median(one.azimuth) == pytest.approx(np.degrees(np.arctan2(-0.3, 0.9)), abs=0.3)
+    assert one.height.std() == pytest.approx(np.degrees(0.05 / np.linalg.norm(true)), rel=0.1)
+    east, north = two.offsets(flipped)
+    assert np.abs(east.mean()) < 0.01
+    assert np.abs(north.mean()) < 0.01
+
+
 def test_the_prior_is_flat_where_it_says_so():
-    from scipy.stats import kstest
+    from scipy.stats import ks_2samp, kstest
 
     from starloom.halo.posterior import prior_draws
 
     model = DensityModel("broken")
     likelihood = HaloLikelihood(model, np.ones((10, 3)), Volume(np.ones((2, 3)), np.ones(2), SUN))
     draws = dict(zip(model.names, model.physical(prior_draws(likelihood, 4000, 7)).T, strict=True))
-    flat = {
-        "p": (0.1, 1.0), "q": (0.1, 1.0),
-        "break_radius": (2.0, 55.0),
-    }  # fmt: skip
-    for name, (low, high) in flat.items():
-        assert kstest((draws[name] - low) / (high - low), "uniform").pvalue > 1e-3 / len(flat), name
-    # all rotations alike: any fixed axis has an even height, and q's is the nearer to the pole of the short ones
-    rows = np.array([axes({key: draws[key][k] for key in ("theta", "eta", "angle")}) for k in range(4000)])
-    assert kstest(np.abs(rows[:, 0, 2]), "uniform").pvalue > 1e-3
-    assert (np.abs(rows[:, 2, 2]) >= np.abs(rows[:, 1, 2]) - 1e-9).all()
-    short = np.where(np.arange(4000) % 2, rows[:, 1, 2], rows[:, 2, 2])
-    assert kstest(np.abs(short), "uniform").pvalue > 1e-3
+    # two even ratios under one name each: the larger is p, the smaller q
+    p, q = ((draws[name] - 0.1) / 0.9 for name in ("p", "q"))
+    assert (q <= p).all()
+    assert kstest(p**2, "uniform").pvalue > 1e-3
+    assert kstest(q / p, "uniform").pvalue > 1e-3
+    assert kstest((draws["break_radius"] - 2.0) / 53.0, "uniform").pvalue > 1e-3
+    # all rotations alike: any axis has an even height
+    rows = rows_of(*(draws[name] for name in ("theta", "eta", "angle")))
+    for axis in range(3):
+        assert kstest(np.abs(rows[:, axis, 2]), "uniform").pvalue > 1e-3
+    # and by the cube of nested sampling it is the same prior
+    cube = np.random.default_rng(5).random((2000, model.size))
+    nested = dict(zip(model.names, np.array([model.of_prior(u) for u in cube]).T, strict=True))
+    for name in model.names:
+        assert ks_2samp(nested[name], draws[name]).pvalue > 1e-3, name
     assert kstest((draws["outer_slope"] / 10.0) ** 2, "uniform").pvalue > 1e-3
     assert kstest(draws["inner_slope"] / draws["outer_slope"], "uniform").pvalue > 1e-3
 
