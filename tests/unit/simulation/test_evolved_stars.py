@@ -33,7 +33,7 @@ def test_alpha_falls_from_the_high_to_the_low_sequence():
     history = ChemicalHistory()
     middle = history.alpha_m(history.alpha_age, 0.0)
     assert middle == pytest.approx(0.5 * (history.alpha_high + history.alpha_low))
-    assert history.alpha_m(0.0, -0.3) == pytest.approx(0.03, abs=1e-3)
+    assert history.alpha_m(0.0, -0.3) == pytest.approx(history.alpha_low - 0.3 * history.alpha_slope, abs=1e-3)
     assert history.alpha_m(30.0, -0.3) == pytest.approx(history.alpha_high)
 
 
