@@ -166,7 +166,8 @@ class SeismicAges:
         from starloom.stars import seismic_network as net
 
         found = net.decode(self.network, latents.mean if isinstance(latents, Latents) else np.asarray(latents))
-        return found[:, : int(self.limits.get("bins", found.shape[1]))]
+        bins = int(self.limits.get("bins") or found.shape[1])  # beyond: how power repeats
+        return np.asarray(found[:, :bins])
 
     def fit_seismic(
         self, latents: Latents, nu_max: ArrayLike, delta_nu: ArrayLike, *, seed: int = 1, trees: int = 100
