@@ -28,7 +28,7 @@ def measure(seed: int, *, pairs: int, test_stars: int, steps: int, size: int) ->
     ready, table = made.pairs(stars, pixels, rng), made.labeled(stars, rng)
     model = SeismicAges.fit_latents(
         ready.spectra.flux, ready.spectra.error, ready.log_power, seed=rng, size=size,
-        settings=NetworkSettings(steps=steps),
+        settings=NetworkSettings(steps=steps), spacing=True,
     )  # fmt: skip
     latents = model.encode(ready.spectra.flux, ready.spectra.error)
     few = slice(0, min(2000, pairs))

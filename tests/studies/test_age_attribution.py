@@ -85,3 +85,22 @@ def test_on_a_table_of_ones_own(tmp_path):
 
     with pytest.raises(CatalogError, match="'age'"):
         run(tmp_path / "other", str(tmp_path / "ageless.fits"))
+
+
+def test_the_table_of_choices():
+    """The same forest: what [C/N] is counted to moves its share and nothing else."""
+    from starloom.studies import attribution_pages, attribution_variants
+
+    wanted = ("as in the study", "[C/N] counts as stellar evolution", "[C/N] counts as chemical evolution")
+    choices = tuple(choice for choice in attribution_variants.CHOICES if choice.title in wanted)
+    table = attribution_variants.table(400, 3, choices)
+    assert len(table) == 6
+    for sample in ("all stages", "red clump"):
+        plain, evolution, chemistry = (row for row in table if row["sample"] == sample)
+        assert plain["evolution"] + plain["both"] + plain["chemistry"] == pytest.approx(1.0)
+        assert plain["both"] > 0.0 == evolution["both"] == chemistry["both"]
+        assert evolution["evolution_over_two"] > plain["evolution_over_two"] > chemistry["evolution_over_two"]
+        assert plain["scatter"] == evolution["scatter"] == chemistry["scatter"]
+    assert len(attribution_pages.choices(table).panels) == 2
+    titles = [choice.title for choice in attribution_variants.CHOICES]
+    assert len(set(titles)) == len(titles)

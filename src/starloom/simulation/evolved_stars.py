@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError, FitError
 from starloom.seeds import generator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.stellar.isochrone_grids import IsochroneGrid
+    from starloom.stellar.photometry import BolometricCorrections
 
 Floats = NDArray[np.float64]
 Stages = Literal["all", "giants", "red_clump"]
@@ -32,6 +33,7 @@ FIRST_EEP, LAST_EEP = 202, 807  # from the zero-age main sequence to the end of 
 POOL = 50_000
 FEWEST_ROUNDS = 10  # after which a selection that gave less than a star a round is called empty
 SUN_RADIUS = 8.2  # kpc from the center
+SUN_METALS = 0.017  # share of the mass, as in the paper of the red clump
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,21 @@ class Selection:
     volume_power : the volume in which a star is bright enough grows as its luminosity to this power; 1 in a disk that
         is thinner than the survey is deep, 3/2 in a sphere.
     reach : standard deviation of the survey in Galactic radius about the Sun, kpc.
+    heights : lowest and highest distance from the plane, kpc; a field out of the plane has few of the youngest stars.
     lowest_logg : the coolest giants are left out as APOGEE's pipeline has no labels there.
+    color_cut : the red clump is cut in color too, see `red_clump`.
     """
 
     teff: tuple[float, float] = (3700.0, 7000.0)
     volume_power: float = 1.0
     reach: float = 3.0
+    heights: tuple[float, float] = (0.0, np.inf)
     lowest_logg: float = 0.5
+    color_cut: bool = True
+
+
+KEPLER = Selection(heights=(0.1, 0.7))
+"""Giants as in Kepler's field, at 6 to 20 degrees: 96 % of those of 2021A&A...645A..85M lie at 0.11 to 0.70 kpc."""
 
 
 @cache
@@ -86,8 +96,9 @@ def simulate(
     seed : of the draw.
     history, dredge_up, selection : of the Galaxy, of [C/N], of the survey.
     stages : ``all``; ``giants``: log g below 3.5; ``red_clump``: core helium burning and inside of
-        `red_clump`. The temperatures of MIST's giants are not APOGEE's, so that this region alone would let in
-        other giants (a third, where it is 5 % in APOGEE); the phase stands for the seismology that tells them apart.
+        `red_clump`, with colors of the dataset ``bolometric_corrections``. The temperatures of MIST's giants are not
+        APOGEE's, so that this region alone would let in other giants (a third, where it is 5 % in APOGEE); the phase
+        stands for the seismology that tells them apart.
     grid : isochrones; MIST by default.
 
     Returns
@@ -132,6 +143,8 @@ def _round(
     born = history.born(POOL, rng)
     m_h = total_metallicity(born["fe_h"], born["alpha_m"])
     near = rng.random(POOL) < np.exp(-0.5 * ((born["galactic_radius"] - SUN_RADIUS) / selection.reach) ** 2)
+    height = np.abs(born["galactic_height"])
+    near &= (height >= selection.heights[0]) & (height <= selection.heights[1])
     low, high = grid.fe_h_range
     usable = np.flatnonzero(near & (m_h > max(low, -2.0)) & (m_h < high) & (born["age"] > 0.1))
     born, m_h = {name: values[usable] for name, values in born.items()}, m_h[usable]
@@ -149,23 +162,56 @@ def _round(
     stars["c_n"] = dredge_up.surface(stars["initial_mass"], m_h, stars["logg"], left)
     stars["c_n"] += dredge_up.scatter * rng.normal(size=len(m_h))
     if stages == "red_clump":
-        chosen = red_clump(stars["teff"], stars["logg"], stars["fe_h"])
+        color = _color(stars["teff"], stars["logg"], m_h) if selection.color_cut else None
+        chosen = red_clump(stars["teff"], stars["logg"], stars["fe_h"], color, m_h)
         stars = {name: values[chosen] for name, values in stars.items()}
     return stars
 
 
-def red_clump(teff: Floats, logg: Floats, fe_h: Floats) -> NDArray[np.bool_]:
-    """Which stars lie in the region of Teff, log g and [Fe/H] of APOGEE's red clump (2014ApJ...790..127B, eq. 2).
+@cache
+def _corrections() -> BolometricCorrections:
+    from starloom.datasets.access import locate
+    from starloom.stellar.photometry import BolometricCorrections
 
-    Only its cut in log g: the color cut would need a reddening.
+    return BolometricCorrections.open(locate("bolometric_corrections", "tables").path)
+
+
+def _color(teff: Floats, logg: Floats, m_h: Floats) -> Floats:
+    """J - Ks without reddening, mag."""
+    found = _corrections().corrections(teff, logg, m_h, ["2mass_j", "2mass_ks"])
+    return np.asarray(found[:, 1] - found[:, 0])
+
+
+def red_clump(
+    teff: ArrayLike, logg: ArrayLike, fe_h: ArrayLike, color: ArrayLike | None = None, m_h: ArrayLike | None = None
+) -> NDArray[np.bool_]:
+    """Which stars lie in the region of APOGEE's red clump (2014ApJ...790..127B).
+
+    The cut in color and metallicity leaves out the secondary clump, helium burning stars that are heavier than about
+    1.8 Msun and not of the clump's luminosity: next to none is left between 0.5 and 1.2 Gyr.
+
+    Parameters
+    ----------
+    teff, logg, fe_h : K and dex (n,).
+    color : J - Ks without reddening, mag; None leaves that cut out.
+    m_h : total metallicity, dex; [Fe/H] by default.
 
     Examples
     --------
-    >>> red_clump(np.array([4800.0]), np.array([2.4]), np.array([0.0])).tolist()
-    [True]
+    >>> red_clump([4800.0, 4800.0], [2.4, 2.4], [0.0, 0.0], [0.62, 0.53]).tolist()
+    [True, False]
     """
-    edge = 0.0018 * (np.asarray(teff) - (-382.5 * np.asarray(fe_h) + 4607.0)) + 2.5
-    return np.asarray((np.asarray(logg) >= 1.8) & (np.asarray(logg) <= edge))
+    heat, gravity, iron = (np.asarray(part, dtype=np.float64) for part in (teff, logg, fe_h))
+    edge = 0.0018 * (heat - (-382.5 * iron + 4607.0)) + 2.5
+    inside = (gravity >= 1.8) & (gravity <= edge)
+    if color is not None:
+        red, metals = (
+            np.asarray(color, dtype=np.float64),
+            SUN_METALS * 10.0 ** (iron if m_h is None else np.asarray(m_h)),
+        )
+        inside &= (red > 0.5) & (red < 0.8) & (metals <= 0.06)
+        inside &= (metals > 1.21 * (red - 0.05) ** 9 + 0.0011) & (metals < 2.58 * (red - 0.40) ** 3 + 0.0034)
+    return np.asarray(inside)
 
 
 def _table(stars: dict[str, Floats], rng: np.random.Generator) -> QTable:

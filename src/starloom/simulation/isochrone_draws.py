@@ -67,8 +67,10 @@ def _draw(
             logs[p, PHASE] = nodes[near_i, near_j, p, PHASE]
             if p > 0:
                 low, high = max(logs[p - 1, INITIAL_MASS], highest), logs[p, INITIAL_MASS]
+                # both ends: the star is drawn anywhere between them
                 counts = (
                     high > low and heat[0] < logs[p, LOG_TEFF] < heat[1] and logg[0] < logs[p, LOGG] < logg[1]
+                    and heat[0] < logs[p - 1, LOG_TEFF] < heat[1] and logg[0] < logs[p - 1, LOGG] < logg[1]
                     and (phase < 0 or logs[p, PHASE] == phase)
                 )  # fmt: skip
                 if counts:

@@ -119,7 +119,7 @@ def attribute(
         count = stars.shape[1] + 1
         factor = np.array([[factorial(p) * factorial(q) / factorial(p + q + 1) for q in range(count)] for p in
                            range(count)])  # fmt: skip
-        kernels.interventional(stars, others, *shape, value, factor, deepest, phi, square)
+        kernels.interventional(stars, others, *shape, value, factor, phi, square)
         base = float(value[trees.leaves(others, None, np.zeros((len(trees.roots), stars.shape[1])))].mean())
     size = len(trees.roots)
     mean = phi / size

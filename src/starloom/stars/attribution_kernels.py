@@ -189,70 +189,73 @@ def known_groups_of_background(
 @_jit
 def interventional(
     stars: Floats, background: Floats, roots: Integers, feature: Integers, threshold: Floats, left: Integers,
-    right: Integers, missing_left: Booleans, value: Floats, factor: Floats, deepest: int, phi: Floats, square: Floats,
+    right: Integers, missing_left: Booleans, value: Floats, factor: Floats, phi: Floats, square: Floats,
 ) -> None:  # fmt: skip
     """Sums over the trees of interventional Shapley values and of their squares, each (n, F).
 
     For a star and a background star, an input on the way to a leaf is of the star's side, of the other's, or of both.
     With p and q inputs of the two sides a leaf of value v gives ``v (p-1)! q! / (p+q)!`` to each input of the star's
-    side and takes ``v p! (q-1)! / (p+q)!`` from each of the other's. ``factor[p, q]`` is ``p! q! / (p+q+1)!``.
+    side and takes ``v p! (q-1)! / (p+q)!`` from each of the other's. ``factor[p, q]`` is ``p! q! / (p+q+1)!``. What the
+    leaves below a split give is summed on the way back up.
     """
-    features, levels = stars.shape[1], deepest + 2
-    at, side = np.empty(levels, dtype=np.int64), np.empty(levels, dtype=np.int64)
-    turned = np.empty(levels, dtype=np.int64)  # the input whose side was settled on the way to a level; -1 none
-    settled = np.zeros(features, dtype=np.int64)  # 0 not yet, 1 the star's, -1 the background's
-    own = np.empty(features)
-    for i in range(stars.shape[0]):
-        for t in range(roots.size):
-            own[:] = 0.0
-            for b in range(background.shape[0]):
-                settled[:] = 0
-                level, p, q = 0, 0, 0
-                at[0], side[0], turned[0] = roots[t], 0, -1
-                while level >= 0:
-                    here = at[level]
-                    down = -1
-                    settle = -1
-                    if feature[here] < 0:
-                        if side[level] == 0:
-                            for f in range(features):
-                                if settled[f] == 1:
-                                    own[f] += value[here] * factor[p - 1, q]
-                                elif settled[f] == -1:
-                                    own[f] -= value[here] * factor[p, q - 1]
-                    elif side[level] < 2:
-                        asked = feature[here]
-                        x, y = np.float32(stars[i, asked]), np.float32(background[b, asked])
-                        x_left = missing_left[here] if np.isnan(x) else x <= threshold[here]
-                        y_left = missing_left[here] if np.isnan(y) else y <= threshold[here]
-                        first = side[level] == 0
-                        side[level] += 1
-                        if x_left == y_left or settled[asked] == 1:
-                            if first:
-                                down = left[here] if x_left else right[here]
-                        elif settled[asked] == -1:
-                            if first:
-                                down = left[here] if y_left else right[here]
-                        else:
-                            settle = asked
-                            goes_left = x_left if first else y_left
-                            down = left[here] if goes_left else right[here]
-                            settled[asked] = 1 if first else -1
-                            p += 1 if first else 0
-                            q += 0 if first else 1
-                        if down < 0:
-                            continue
-                    if down >= 0:
-                        level += 1
-                        at[level], side[level], turned[level] = down, 0, settle
-                        continue
-                    if turned[level] >= 0:
-                        f = turned[level]
-                        p -= 1 if settled[f] == 1 else 0
-                        q -= 1 if settled[f] == -1 else 0
-                        settled[f] = 0
-                    level -= 1
+    features, count = stars.shape[1], background.shape[0]
+    own, settled = np.empty(features), np.zeros(features, dtype=np.int64)  # 0 not yet, 1 the star's, -1 the other's
+    # one frame for each input on which the way has split; an input splits it once
+    split, other = np.empty(features, dtype=np.int64), np.empty(features, dtype=np.int64)
+    first_plus, first_minus = np.empty(features), np.empty(features)
+    mine = np.empty(features, dtype=np.float32)
+    for t in range(roots.size):
+        start = roots[t]
+        end = roots[t + 1] if t + 1 < roots.size else feature.size
+        goes_left = np.empty((count, end - start), dtype=np.bool_)  # of the background, the same for all stars
+        for b in range(count):
+            for node in range(start, end):
+                if feature[node] >= 0:
+                    y = np.float32(background[b, feature[node]])
+                    goes_left[b, node - start] = missing_left[node] if np.isnan(y) else y <= threshold[node]
+        for i in range(stars.shape[0]):
             for f in range(features):
-                mean = own[f] / background.shape[0]
+                mine[f], own[f] = np.float32(stars[i, f]), 0.0
+            for b in range(count):
+                level, p, q, here = 0, 0, 0, start
+                while True:
+                    while feature[here] >= 0:
+                        asked = feature[here]
+                        y_left = goes_left[b, here - start]
+                        if settled[asked] == -1:
+                            here = left[here] if y_left else right[here]
+                            continue
+                        x = mine[asked]
+                        x_left = missing_left[here] if np.isnan(x) else x <= threshold[here]
+                        if settled[asked] == 0 and x_left != y_left:
+                            split[level], other[level] = asked, right[here] if x_left else left[here]
+                            settled[asked] = 1
+                            level += 1
+                            p += 1
+                        here = left[here] if x_left else right[here]
+                    plus = value[here] * factor[p - 1, q] if p > 0 else 0.0
+                    minus = value[here] * factor[p, q - 1] if q > 0 else 0.0
+                    again = False
+                    while level > 0:
+                        asked = split[level - 1]
+                        if settled[asked] == 1:
+                            own[asked] += plus
+                            first_plus[level - 1], first_minus[level - 1] = plus, minus
+                            settled[asked] = -1
+                            p -= 1
+                            q += 1
+                            here = other[level - 1]
+                            again = True
+                            break
+                        own[asked] -= minus
+                        plus += first_plus[level - 1]
+                        minus += first_minus[level - 1]
+                        settled[asked] = 0
+                        q -= 1
+                        level -= 1
+                    if not again:
+                        break
+            for f in range(features):
+                mean = own[f] / count
                 phi[i, f] += mean
                 square[i, f] += mean * mean

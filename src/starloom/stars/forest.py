@@ -191,8 +191,9 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
         """The training labels in order, one column an output."""
         order = np.argsort(self.labels_, axis=0, kind="stable")
         self._ordered = np.take_along_axis(self.labels_, order, axis=0)
-        self._rank = np.empty_like(order)
-        np.put_along_axis(self._rank, order, np.arange(len(order))[:, None].repeat(order.shape[1], axis=1), axis=0)
+        rank = np.empty(order.shape, dtype=np.int32)
+        np.put_along_axis(rank, order, np.arange(len(order), dtype=np.int32)[:, None], axis=0)
+        self._rank = [np.ascontiguousarray(column[self.trees_.member]) for column in rank.T]  # of the leaves' members
 
     def _calibrate(
         self, inputs: Floats, labels: Floats, errors: Floats | None, left_out: NDArray[np.bool_],
@@ -318,7 +319,7 @@ class ProbabilisticForest(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
         out = np.empty((len(found), len(LEVELS)))
         trees = self.trees_
         kernels.quantile_functions(
-            found, used, trees.first, trees.member, trees.weight, np.ascontiguousarray(self._rank[:, output]),
+            found, used, trees.first, self._rank[output], trees.weight,
             np.ascontiguousarray(self._ordered[:, output]), LEVELS, out,
         )  # fmt: skip
         return out

@@ -40,19 +40,21 @@ def leaves(
     ``errors`` of shape (0, F) stand for none.
     """
     moved = np.empty(stars.shape[1])
-    for i in range(stars.shape[0]):
-        for t in range(roots.size):
+    exact = errors.shape[0] == 0
+    for t in range(roots.size):  # all stars down one tree, while it is in the cache
+        for i in range(stars.shape[0]):
+            if exact:
+                out[i, t] = leaf_of(stars[i], roots[t], feature, threshold, left, right, missing_left)
+                continue
             for f in range(stars.shape[1]):
-                moved[f] = stars[i, f]
-                if errors.shape[0] > 0:
-                    moved[f] += deviates[t, f] * errors[i, f]
+                moved[f] = stars[i, f] + deviates[t, f] * errors[i, f]
             out[i, t] = leaf_of(moved, roots[t], feature, threshold, left, right, missing_left)
 
 
 @_jit
 def quantile_functions(
-    found: Integers, used: NDArray[np.bool_], first: Integers, member: NDArray[np.int32], weight: Floats,
-    rank: Integers, ordered: Floats, levels: Floats, out: Floats,
+    found: Integers, used: NDArray[np.bool_], first: Integers, rank: NDArray[np.int32], weight: Floats,
+    ordered: Floats, levels: Floats, out: Floats,
 ) -> None:  # fmt: skip
     """Quantiles of the law of each star: its trees' leaves pooled, each tree alike.
 
@@ -61,31 +63,32 @@ def quantile_functions(
     found : leaves (n, T).
     used : trees that count for a star (n, T), or shape (0, T) for all of them.
     first : where the members of each node begin (nodes + 1,).
-    member, weight : training star of each member and its share of its leaf.
-    rank : place of each training star in the order of its value (N,).
+    rank, weight : of each member its training star's place in the order of the values, and its share of its leaf.
     ordered : the values in order (N,).
     levels : rising probabilities (K,).
     out : the quantiles (n, K); NaN where no tree counts.
     """
     mass = np.zeros(ordered.size)
     for i in range(found.shape[0]):
-        mass[:] = 0.0
-        total = 0.0
+        total, lowest, highest = 0.0, ordered.size, -1
         for t in range(found.shape[1]):
             if used.shape[0] > 0 and not used[i, t]:
                 continue
             leaf = found[i, t]
             for k in range(first[leaf], first[leaf + 1]):
-                mass[rank[member[k]]] += weight[k]
+                r = rank[k]
+                mass[r] += weight[k]
+                lowest, highest = min(lowest, r), max(highest, r)
             total += 1.0
         if total == 0.0:
             out[i] = np.nan
             continue
         cumulative, place, before, value_before = 0.0, 0, 0.0, np.nan
-        for r in range(ordered.size):
+        for r in range(lowest, highest + 1):
             if mass[r] == 0.0:
                 continue
             share = mass[r] / total
+            mass[r] = 0.0
             middle = cumulative + 0.5 * share  # of the step: the law rises in straight lines between the values
             while place < levels.size and levels[place] <= middle:
                 if np.isnan(value_before):
@@ -96,8 +99,6 @@ def quantile_functions(
                 place += 1
             cumulative += share
             before, value_before = middle, ordered[r]
-            if place == levels.size:
-                break
         while place < levels.size:
             out[i, place] = value_before
             place += 1

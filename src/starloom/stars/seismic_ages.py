@@ -24,6 +24,7 @@ from starloom.seeds import generator, torch_generator
 from starloom.stars import seismic_catalog as catalog
 from starloom.stars.seismic_basis import SpectralBasis
 from starloom.stars.seismic_diagnostics import active
+from starloom.stars.seismic_power import spacings
 from starloom.stars.seismic_track import Track
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class SeismicAges:
         size: int = 48,
         settings: NetworkSettings | None = None,
         checkpoint: Path | None = None,
+        spacing: bool = False,
     ) -> SeismicAges:
         """Learn the latents from pairs.
 
@@ -115,6 +117,8 @@ class SeismicAges:
         size : coefficients of the basis.
         settings : of the network.
         checkpoint : file from which an interrupted training goes on.
+        spacing : the target is log power, and the decoder also has to tell how it repeats (``seismic_power.spacings``),
+            which is what tells masses.
 
         Raises
         ------
@@ -125,6 +129,9 @@ class SeismicAges:
 
         rng = generator(seed)
         wanted = np.asarray(target, dtype=np.float32)
+        bins = wanted.shape[1]
+        if spacing:
+            wanted = np.hstack([wanted, spacings(wanted)])
         basis = SpectralBasis.fit(flux, error, size=size, seed=int(rng.integers(2**31)))
         coefficients, errors, misfit = basis.project(flux, error)
         chosen = settings or net.NetworkSettings()
@@ -143,7 +150,7 @@ class SeismicAges:
             "last_change": record.last_change,
             "active": int(used.sum()),
         }
-        limits = {"misfit": float(np.nanpercentile(misfit, 99.5) * 1.2)}
+        limits = {"misfit": float(np.nanpercentile(misfit, 99.5) * 1.2), "bins": bins}
         return cls(basis, network, used, limits=limits, history=history)
 
     def encode(self, flux: ArrayLike, error: ArrayLike) -> Latents:
@@ -158,7 +165,9 @@ class SeismicAges:
         """Ln(power over background) that goes with latents, (n, bins)."""
         from starloom.stars import seismic_network as net
 
-        return net.decode(self.network, latents.mean if isinstance(latents, Latents) else np.asarray(latents))
+        found = net.decode(self.network, latents.mean if isinstance(latents, Latents) else np.asarray(latents))
+        bins = int(self.limits.get("bins") or found.shape[1])  # beyond: how power repeats
+        return np.asarray(found[:, :bins])
 
     def fit_seismic(
         self, latents: Latents, nu_max: ArrayLike, delta_nu: ArrayLike, *, seed: int = 1, trees: int = 100

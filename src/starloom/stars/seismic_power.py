@@ -238,3 +238,63 @@ def hump(log_power: ArrayLike, *, width: float = 3.0, range_: tuple[float, float
     nu = centers()
     inside = known & (nu >= range_[0]) & (nu <= range_[1])
     return float(nu[inside][np.argmax(smooth[inside])]) if inside.any() else float("nan")
+
+
+FIRST_LAG, LAST_LAG = 10, 80
+"""Bins over which `spacings` looks for repeats: delta_nu is about 50 bins at every nu_max, by the law of the widths."""
+
+
+def spacings(log_power: ArrayLike) -> Floats:
+    """How a power spectrum repeats itself under its envelope: the autocorrelation in bins, 1 at lag 0.
+
+    Where the comb of modes stands (its phase) no spectrum tells, so that a decoder of power alone learns the mean over
+    all phases, in which no comb is left. The autocorrelation has no phase: it shows delta_nu, and with nu_max the mass.
+
+    Parameters
+    ----------
+    log_power : (n, BINS); bins that are missing count as the mean.
+
+    Returns
+    -------
+    array
+        (n, LAST_LAG - FIRST_LAG), in units of the mean scatter over the stars; NaN for a star without power.
+
+    Raises
+    ------
+    CatalogError
+        When there are too few bins.
+
+    Examples
+    --------
+    >>> bins = np.arange(BINS)
+    >>> comb = np.cos(2 * np.pi * bins / 50) * np.exp(-0.5 * ((bins - 900) / 150) ** 2) + np.exp(
+    ...     -0.5 * ((bins - 900) / 150) ** 2
+    ... )
+    >>> int(FIRST_LAG + 25 + np.argmax(spacings(comb[None])[0, 25:]))
+    50
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    values = np.atleast_2d(np.asarray(log_power, dtype=np.float64))
+    if values.shape[1] <= LAST_LAG:
+        raise CatalogError(
+            f"{values.shape[1]} bins are too few to see how power repeats: more than {LAST_LAG} are needed"
+        )
+    found = np.full((len(values), LAST_LAG - FIRST_LAG), np.nan)
+    for start in range(0, len(values), 256):
+        part = values[start : start + 256]
+        known = np.isfinite(part)
+        usable = known.any(axis=1)
+        part, known = part[usable], known[usable]
+        middle = np.where(known, part, 0.0).sum(axis=1) / known.sum(axis=1)
+        part = np.where(known, part, middle[:, None])
+        height = uniform_filter1d(part, 101, axis=1)
+        height = np.maximum(height - np.median(height, axis=1, keepdims=True), 0.0)
+        modes = (part - uniform_filter1d(part, 151, axis=1)) * height
+        size = 2 * part.shape[1]
+        repeats = np.fft.irfft(np.abs(np.fft.rfft(modes, size, axis=1)) ** 2, axis=1)
+        with np.errstate(invalid="ignore"):
+            scaled = repeats[:, FIRST_LAG:LAST_LAG] / np.maximum(repeats[:, :1], 1e-12)
+        found[start + np.flatnonzero(usable)] = scaled
+    scatter = float(np.nanstd(found, axis=0).mean()) if np.isfinite(found).any() else 0.0
+    return found / scatter if scatter > 0 else found

@@ -85,7 +85,7 @@ def train_on_table(
     checkpoint = Path(out) / "training.safetensors"
     model = SeismicAges.fit_latents(
         pairs.flux, pairs.error, target[kept], seed=seed, size=min(size, len(kept) - 1),
-        settings=NetworkSettings(steps=steps, pressure=pressure), checkpoint=checkpoint,
+        settings=NetworkSettings(steps=steps, pressure=pressure), checkpoint=checkpoint, spacing=True,
     )  # fmt: skip
     latents = model.encode(pairs.flux, pairs.error)
     model.fit_seismic(latents, used["nu_max"].value, used["delta_nu"].value, seed=seed)

@@ -12,7 +12,8 @@ from starloom.results.figures import Band, Figure, Layer, Line, Panel, Points, S
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.studies.age_attribution import Simulated, Taken
+    from starloom.studies.attribution_parts import Taken
+    from starloom.studies.attribution_simulated import Simulated
 
 Floats = NDArray[np.float64]
 
@@ -150,4 +151,25 @@ def _calibration(simulated: list[Simulated]) -> Figure:
     return Figure(
         "calibration", "Where the true ages fall in their laws; calibrated laws give an even histogram.", panels,
         columns=2, panel_size=(5.0, 3.0),
+    )  # fmt: skip
+
+
+def choices(table: QTable) -> Figure:
+    """How the two numbers of the paper's claim answer to each choice."""
+    panels = []
+    for column, label, lines in (
+        ("evolution_over_two", "stellar / (stellar + chemical evolution)", (0.6, 0.4)),
+        ("swapped_bias", "median bias by the other history [%]", (0.0,)),
+    ):
+        layers: list[Layer] = []
+        for sample in dict.fromkeys(np.asarray(table["sample"]).tolist()):
+            rows = np.flatnonzero(np.asarray(table["sample"]) == sample)
+            layers.append(Points(table[column][rows], 1.0 + np.arange(len(rows)), label=sample, role="highlight"))
+        layers += [Line([line, line], [0.5, 17.5], role="reference") for line in lines]
+        panels.append(Panel(layers, label, "row of the table 'choices', by sample", invert_y=True))
+    return Figure(
+        "choices", "What each choice does, in the order of the table 'choices' (1 is the study as it stands). Left: "
+        "the paper expects all stages above 0.6 and the red clump below 0.4. Right: the bias of ages told by a forest "
+        "of another chemical history; the paper expects the red clump's to be the larger.", panels, columns=2,
+        panel_size=(5.4, 4.6),
     )  # fmt: skip

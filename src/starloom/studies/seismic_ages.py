@@ -46,6 +46,7 @@ class Config(StudyConfig):
     age_stars: int = pydantic.Field(2000, ge=100, description="pairs whose ages are known, with realistic errors")
     steps: int = pydantic.Field(4000, ge=10, description="steps of the encoder-decoder's training")
     pressure: float = pydantic.Field(128.0, gt=0, description="weight of the squared error against the divergence")
+    spacing: bool = pydantic.Field(True, description="the decoder also tells how the power spectrum repeats itself")
     size: int = pydantic.Field(48, ge=5, description="coefficients of a spectrum")
     xp_stars: int = pydantic.Field(12000, ge=500, description="giants with XP spectra to train the extension with")
     xp_steps: int = pydantic.Field(3000, ge=10, description="steps of the extension's training")
@@ -156,6 +157,7 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
         size=config.size,
         settings=NetworkSettings(steps=config.steps, pressure=config.pressure),
         checkpoint=folder.checkpoints / "encoder_decoder.safetensors",
+        spacing=config.spacing,
     )
     latents = _encode(model, pairs.spectra.flux, pairs.spectra.error)
     few = slice(0, min(SEISMIC_STARS, len(pairs)))

@@ -43,12 +43,14 @@ def giants(count: int, rng: np.random.Generator, history: Any = None) -> QTable:
     from astropy.table import vstack
 
     from starloom.simulation.chemical_evolution import STANDARD
-    from starloom.simulation.evolved_stars import simulate
+    from starloom.simulation.evolved_stars import KEPLER, simulate
 
     parts: list[Any] = []
     have = 0
     while have < count:
-        table = simulate(max(int(1.4 * (count - have)), 200), rng, history=history or STANDARD, stages="giants")
+        table = simulate(
+            max(int(1.4 * (count - have)), 200), rng, history=history or STANDARD, selection=KEPLER, stages="giants"
+        )
         nu_max, state = table["nu_max"].value, np.asarray(table["evolutionary_state"])
         table = table[(nu_max > LOWEST) & (nu_max < HIGHEST) & ((state == 1) | (state == 2))]
         parts.append(table)

@@ -8,6 +8,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 
+from starloom.catalog.schema import plain
+from starloom.datasets.access import open_table
 from starloom.errors import ConfigError, DatasetError, FitError
 from starloom.simulation.chemical_evolution import (
     OTHER,
@@ -17,7 +19,8 @@ from starloom.simulation.chemical_evolution import (
     salaris_2015_age,
     total_metallicity,
 )
-from starloom.simulation.evolved_stars import MEASURED, Selection, mist, observe, red_clump, simulate
+from starloom.simulation.evolved_stars import KEPLER, MEASURED, Selection, mist, observe, red_clump, simulate
+from starloom.stars.age_tables import miglio2021_stars
 
 
 def test_gas_has_the_gradient_and_grows():
@@ -33,7 +36,7 @@ def test_alpha_falls_from_the_high_to_the_low_sequence():
     history = ChemicalHistory()
     middle = history.alpha_m(history.alpha_age, 0.0)
     assert middle == pytest.approx(0.5 * (history.alpha_high + history.alpha_low))
-    assert history.alpha_m(0.0, -0.3) == pytest.approx(0.03, abs=1e-3)
+    assert history.alpha_m(0.0, -0.3) == pytest.approx(history.alpha_low - 0.3 * history.alpha_slope, abs=1e-3)
     assert history.alpha_m(30.0, -0.3) == pytest.approx(history.alpha_high)
 
 
@@ -134,7 +137,7 @@ def test_stars_are_consistent(stars):
 def test_populations_count_by_the_stars_they_have(grid):
     """The share of young stars among giants against the sum over isochrones, by the mass function and luminosity."""
     history = replace(STANDARD, fe_h_gradient=0.0, fe_h_start=-1e-9, solar_radius=0.0, fe_h_scatter=0.0, alpha_high=0.0,
-                      alpha_slope=0.0, alpha_scatter=0.0)  # fmt: skip
+                      alpha_low=0.0, alpha_slope=0.0, alpha_scatter=0.0)  # fmt: skip
     made = simulate(4000, 6, history=history, stages="giants")
     assert np.abs(np.asarray(made["fe_h"])).max() < 1e-6
     ages = np.linspace(0.15, 12.4, 50)
@@ -162,6 +165,47 @@ def test_stages(grid):
         simulate(0, 1)
     with pytest.raises(FitError, match="selection"):
         simulate(10, 1, selection=Selection(teff=(6999.0, 6999.5), reach=0.01), stages="red_clump")
+
+
+def test_the_color_cut_takes_the_secondary_clump(grid):
+    """2014ApJ...790..127B: next to no star of 0.5 to 1.2 Gyr is left, and the rest is a standard candle."""
+    try:
+        clump = simulate(1500, 8, stages="red_clump")
+    except DatasetError as error:
+        pytest.skip(f"colors cannot be had here: {error}")
+    every = simulate(1500, 8, stages="red_clump", selection=Selection(color_cut=False))
+    share = [
+        np.mean((part["age"].to_value(u.Gyr) > 0.5) & (part["age"].to_value(u.Gyr) < 1.2)) for part in (every, clump)
+    ]
+    assert share[0] > 0.08
+    assert share[1] < 0.02
+    spread = [np.ptp(np.quantile(part["log_l"], [0.16, 0.84])) for part in (every, clump)]
+    assert spread[1] < 0.75 * spread[0]
+
+
+def test_the_history_has_the_abundances_of_keplers_giants(grid):
+    """Shares and quantiles in bins of observed age against 2021A&A...645A..85M; benchmarks/fit_chemical_history.py."""
+    try:
+        real = miglio2021_stars(open_table("kepler_apogee_miglio2021", "ages"))
+    except DatasetError as error:
+        pytest.skip(f"the real giants cannot be had here: {error}")
+    real = real[plain(real, "evolutionary_state") == 1]
+    made = simulate(3000, 9, selection=KEPLER, stages="giants")
+    assert np.all(np.abs(made["galactic_height"].to_value(u.kpc)) >= 0.1)
+    nu_max = made["nu_max"].to_value(u.uHz)
+    made = made[(np.asarray(made["evolutionary_state"]) == 1) & (nu_max > 4.0) & (nu_max < 250.0)]
+    age = made["age"].to_value(u.Gyr) * np.exp(0.23 * np.random.default_rng(1).normal(size=len(made)))
+    real_age = plain(real, "age")
+    # about 200 stars a bin: medians scatter by 0.01 and 0.02
+    for first, last in ((0.0, 4.0), (4.0, 7.0), (7.0, 10.0), (10.0, 20.0)):
+        ours, theirs = (age > first) & (age <= last), (real_age > first) & (real_age <= last)
+        for name, near in (("alpha_m", 0.04), ("fe_h", 0.15)):
+            gap = np.median(made[name][ours]) - np.median(real[name][theirs])
+            assert abs(gap) < near, (name, first, gap)
+    rich = np.mean(np.asarray(made["alpha_m"]) > 0.12)
+    assert rich == pytest.approx(
+        np.mean(np.asarray(real["alpha_m"]) > 0.12), abs=0.08
+    )  # 0.36 before the fit, 0.12 real
 
 
 def test_seed_decides(stars):

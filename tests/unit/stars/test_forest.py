@@ -193,8 +193,7 @@ def test_quantile_kernel_on_a_law_of_three_stars():
     out = np.empty((1, len(levels)))
     kernels.quantile_functions(
         np.zeros((1, 1), dtype=np.int64), np.empty((0, 1), dtype=bool), np.array([0, 3]),
-        np.array([2, 0, 1], dtype=np.int32), np.array([0.5, 0.25, 0.25]), np.array([0, 1, 2]),
-        np.array([1.0, 2.0, 4.0]), levels, out,
+        np.array([2, 0, 1], dtype=np.int32), np.array([0.5, 0.25, 0.25]), np.array([1.0, 2.0, 4.0]), levels, out,
     )  # fmt: skip
     assert out[0] == pytest.approx([1.0, 1.0, 1.5, 2.0, 4.0, 4.0])
 

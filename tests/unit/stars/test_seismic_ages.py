@@ -104,6 +104,20 @@ def test_latents_know_seismology_and_little_of_alpha(made, model):
     assert diagnostics.explained(coefficients[first], alpha[first], coefficients[new], alpha[new]) > 0.6
 
 
+def test_the_decoder_of_spacings_still_answers_in_bins(made, tmp_path):
+    _, ready, height, *_ = made
+    few = slice(0, 80)
+    found = SeismicAges.fit_latents(
+        ready.flux[few], ready.error[few], height[few], seed=4, size=8,
+        settings=NetworkSettings(steps=30, pressure=2000.0), spacing=True,
+    )  # fmt: skip
+    assert found.network.out.out_features == power.BINS + power.LAST_LAG - power.FIRST_LAG
+    latents = found.encode(ready.flux[few], ready.error[few])
+    assert found.decode(latents).shape == (80, power.BINS)
+    found.save(tmp_path / "model")
+    assert SeismicAges.load(tmp_path / "model").decode(latents) == pytest.approx(found.decode(latents), abs=1e-5)
+
+
 def test_a_missing_chip_and_bad_pixels_change_little(made, model):
     _, ready, *_ = made
     flux, error = ready.flux[TRAINED:].copy(), ready.error[TRAINED:].copy()

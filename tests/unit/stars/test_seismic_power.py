@@ -116,3 +116,30 @@ def test_the_hump_is_found_and_a_real_giant_has_its_own():
     found = power.of_power(table["frequency_uHz"], table["power"])
     assert found.reason == found.note == ""
     assert power.hump(found.log_power) == pytest.approx(106.0, abs=8.0)
+
+
+def test_spacings_show_delta_nu_whatever_the_phase():
+    """The same star with its comb moved by a quarter of the separation; delta_nu is 50.4 bins times its excess."""
+    frequency = np.arange(power.LOWEST - power.STEP, power.HIGHEST, 0.02)
+    usual = 0.268 * 100.0**0.758
+    rows = [
+        power.rebin(frequency, make_power([100.0], [gap], [1.2], [False], seed=3, frequency=frequency).power[0])
+        for gap in (0.9 * usual, 1.1 * usual)
+    ]
+    found = power.spacings(rows)
+    assert found.shape == (2, power.LAST_LAG - power.FIRST_LAG)
+    peaks = power.FIRST_LAG + 25 + np.argmax(found[:, 25:], axis=1)
+    assert peaks == pytest.approx([0.9 * 50.4, 1.1 * 50.4], abs=3.0)
+    assert np.corrcoef(found[0], power.spacings(np.roll(rows[0], 12)[None])[0])[0, 1] > 0.95
+
+
+def test_spacings_of_missing_power():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(3, power.BINS))
+    values[1] = np.nan
+    values[2, :400] = np.nan
+    found = power.spacings(values)
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2]]).all()
+    with pytest.raises(CatalogError, match="80"):
+        power.spacings(values[:, :60])
