@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starloom.stars.foundation import Answers, StarFoundation
 
 Floats = NDArray[np.float64]
+CENTRAL = 0.6827
 LABEL_NAMES = ("teff", "logg", "fe_h", "alpha_m")
 COLOR_NAMES = ("bp_rp", "j_h", "j_k")
 LOW = 5
@@ -107,3 +108,30 @@ def label_scores(model: StarFoundation, tokens: Tokens, rng: np.random.Generator
         "half of the tokens": score(model, half_of(stars, model, full, rng), labels, full).scatter(),
         "copied": score(model, stars, labels, [*full, *labels]).scatter(),
     }
+
+
+def widening(model: StarFoundation, tokens: Tokens, least: int = 200) -> NDArray[np.float64]:
+    """What the standard deviation of each label is to be multiplied by so that 68.3 % of these stars are covered.
+
+    Labels with fewer than ``least`` stars, and all other kinds, keep 1.
+    """
+    result = np.ones(len(model.vocabulary))
+    for place in model.vocabulary.group("label"):
+        name = model.vocabulary.names[place]
+        known = np.isfinite(tokens.values[:, place])
+        if known.sum() < least:
+            continue
+        part = tokens.rows(known)
+        labels = {kind.name for kind in model.vocabulary.kinds if kind.group == "label"}
+        given = [model.vocabulary.names[p] for p in model.shown((name,)) if model.vocabulary.names[p] not in labels]
+        answers = replace(model, widen=None).ask(part, [name], given)
+        truth = model.vocabulary.standardize(part.values[:, [place]], [place])
+        e = model.vocabulary.standardize_errors(part.values[:, [place]], part.errors[:, [place]], [place])
+        away, sigma = np.abs(truth - answers.mean)[:, 0], answers.sigma[:, 0]
+        low, high = 0.3, 3.0
+        for _ in range(30):
+            middle = 0.5 * (low + high)
+            covered = np.mean(away < np.hypot(middle * sigma, e[:, 0]))
+            low, high = (middle, high) if covered < CENTRAL else (low, middle)
+        result[place] = round(0.5 * (low + high), 4)
+    return result

@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,18 +22,19 @@ from torch import Tensor
 
 from starloom.catalog.provenance import record
 from starloom.catalog.tables import read_table
-from starloom.errors import CatalogError, ConfigError, ModelFileError
-from starloom.neural.checkpoints import load_folder, save_folder
+from starloom.errors import CatalogError, ConfigError
 from starloom.neural.processes import has_bfloat16
 from starloom.seeds import generator
-from starloom.spectra.xp import ARMS, SAMPLED_NM, XpBases, g_flux
+from starloom.spectra.xp import SAMPLED_NM, XpBases, g_flux
 from starloom.stars.domain import LIMIT, Domain
-from starloom.stars.network import Architecture, Perception, StarNetwork
-from starloom.stars.observations import FLUX_UNIT, SpectrumReader, read_tokens, scalar_columns, vectors
-from starloom.stars.tokens import COLORS, LABELS, MORE_LABELS, Kind, Tokens, Vocabulary, coefficients
+from starloom.stars.evaluation import widening
+from starloom.stars.foundation_files import read_foundation, write_foundation
+from starloom.stars.network import Perception, StarNetwork
+from starloom.stars.observations import SpectrumReader, read_tokens
+from starloom.stars.tokens import Tokens, Vocabulary
 from starloom.stars.training import Settings, train
+from starloom.stars.training_tables import learnable
 
-KIND = "star foundation model"
 SHIPPED = Path(__file__).parent / "shipped" / "small"
 BATCH = 512
 NEEDS = {
@@ -115,7 +114,7 @@ class StarFoundation:
         stars, chosen = read_table(table), settings or Settings()
         if held_out is None:
             held_out = generator(seed).random(len(stars)) < 0.05
-        reader, vocabulary = _prepare(stars, held_out, labels, bases)
+        reader, vocabulary = learnable(stars, held_out, labels, bases)
         tokens = read_tokens(stars, vocabulary, reader)
         used = ~held_out & (tokens.reason == "")
         if used.sum() < 50:
@@ -136,33 +135,7 @@ class StarFoundation:
             "losses": [round(loss, 4) for loss in stand.losses],
         }
         model = cls(network, vocabulary, reader, domain, chosen.usual, history)
-        return replace(model, widen=model.factors(tokens.rows(held_out)))
-
-    def factors(self, tokens: Tokens, least: int = 200) -> NDArray[np.float64]:
-        """What the standard deviation of each label is to be multiplied by so that 68.3 % of these stars are covered.
-
-        Labels with fewer than ``least`` stars, and all other kinds, keep 1.
-        """
-        result = np.ones(len(self.vocabulary))
-        for place in self.vocabulary.group("label"):
-            name = self.vocabulary.names[place]
-            known = np.isfinite(tokens.values[:, place])
-            if known.sum() < least:
-                continue
-            part = tokens.rows(known)
-            labels = {kind.name for kind in self.vocabulary.kinds if kind.group == "label"}
-            given = [self.vocabulary.names[p] for p in self.shown((name,)) if self.vocabulary.names[p] not in labels]
-            answers = replace(self, widen=None).ask(part, [name], given)
-            truth = self.vocabulary.standardize(part.values[:, [place]], [place])
-            e = self.vocabulary.standardize_errors(part.values[:, [place]], part.errors[:, [place]], [place])
-            away, sigma = np.abs(truth - answers.mean)[:, 0], answers.sigma[:, 0]
-            low, high = 0.3, 3.0
-            for _ in range(30):
-                middle = 0.5 * (low + high)
-                covered = np.mean(away < np.hypot(middle * sigma, e[:, 0]))
-                low, high = (middle, high) if covered < 0.6827 else (low, middle)
-            result[place] = round(0.5 * (low + high), 4)
-        return result
+        return replace(model, widen=widening(model, tokens.rows(held_out)))
 
     def fine_tune(
         self, table: Any, *, seed: int, steps: int = 500, learning_rate: float = 3e-4, settings: Settings | None = None
@@ -450,25 +423,7 @@ class StarFoundation:
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.json`` and ``model.safetensors``."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        if self.reader is not None:
-            for arm in ARMS:
-                if self.reader.project:
-                    tensors[f"project.{arm}"] = torch.tensor(self.reader.project[arm], dtype=torch.float32)
-                tensors[f"through.{arm}"] = torch.tensor(self.reader.through[arm], dtype=torch.float32)
-        if self.domain is not None:
-            for name in ("weights", "means", "covariances", "reference"):
-                tensors[f"domain.{name}"] = torch.tensor(getattr(self.domain, name), dtype=torch.float32)
-            tensors["domain.places"] = torch.tensor(self.domain.places)
-        settings = {
-            "architecture": self.network.shape.as_json(),
-            "vocabulary": self.vocabulary.as_json(),
-            "bend": None if math.isinf(self.vocabulary.bend) else self.vocabulary.bend,
-            "usual": self.usual,
-            "widen": None if self.widen is None else self.widen.tolist(),
-            "history": self.history,
-        }
-        save_folder(folder, KIND, json.loads(json.dumps(settings)), tensors)
+        write_foundation(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> StarFoundation:
@@ -479,31 +434,7 @@ class StarFoundation:
         ModelFileError
             When a file is missing or corrupt, or the numbers do not belong to the vocabulary.
         """
-        settings, tensors = load_folder(folder, KIND)
-        try:
-            vocabulary = Vocabulary.from_json(settings["vocabulary"], settings["bend"])
-            network = StarNetwork(len(vocabulary), Architecture.from_json(settings["architecture"]))
-            weights = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-            network.load_state_dict(weights)
-            usual, history = int(settings["usual"]), dict(settings["history"])
-            widen = None if settings["widen"] is None else np.array(settings["widen"], dtype=float)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            remark = " ".join(str(error).split())[:200]
-            raise ModelFileError(
-                f"{folder}: model.json and model.safetensors do not belong together or are of another version: {remark}"
-            ) from error
-        reader = domain = None
-        if "through.bp" in tensors:
-            parts: list[Mapping[str, Any]] = [
-                {arm: tensors[f"{what}.{arm}"].numpy().astype(float) for arm in ARMS if f"{what}.{arm}" in tensors}
-                for what in ("project", "through")
-            ]
-            reader = SpectrumReader(*parts)
-        if "domain.places" in tensors:
-            names = ("weights", "means", "covariances", "reference")
-            arrays = [tensors[f"domain.{name}"].numpy().astype(float) for name in names]
-            domain = Domain(tensors["domain.places"].numpy(), arrays[0], arrays[1], arrays[2], arrays[3])
-        return cls(network.eval(), vocabulary, reader, domain, usual, history, widen)
+        return cls(**read_foundation(folder))
 
     @classmethod
     def shipped(cls) -> StarFoundation:
@@ -515,36 +446,3 @@ def _unit(text: str) -> Any:
     from astropy import units
 
     return units.Unit(text)
-
-
-def _prepare(
-    stars: QTable, held_out: NDArray[np.bool_], labels: Sequence[str] | None, bases: XpBases | None
-) -> tuple[SpectrumReader | None, Vocabulary]:
-    """The way to read the spectra of a training table, and the kinds it can teach."""
-    columns = scalar_columns(stars, "the training table")
-    kinds: list[Kind] = []
-    reader = None
-    if (flux := vectors(stars, "flux", "the training table", FLUX_UNIT)) is not None:
-        error = vectors(stars, "flux_error", "the training table", FLUX_UNIT)
-        if error is None or "phot_g_mean_mag" not in columns or flux.shape[1] != len(SAMPLED_NM):
-            raise CatalogError(
-                "spectra of a training table are 343 values in 'flux' with 'flux_error', and need phot_g_mean_mag"
-            )
-        scale = g_flux(columns["phot_g_mean_mag"])[:, None]
-        whole = ~held_out & np.isfinite(flux).all(axis=1) & np.isfinite(error).all(axis=1) & np.isfinite(scale[:, 0])
-        if whole.sum() < 200:
-            raise CatalogError(f"{int(whole.sum())} training stars have a whole spectrum; at least 200 are needed")
-        reader = SpectrumReader.fit(bases or XpBases.from_gaiaxpy(), (flux / scale)[whole], (error / scale)[whole])
-        kinds += coefficients(reader.sizes)
-    probe = Vocabulary([*COLORS, *LABELS, *MORE_LABELS])
-    found = read_tokens(stars, probe, None, label="the training table")
-    for kind in probe.kinds:
-        count = int(np.isfinite(found.values[~held_out, probe.number(kind.name) - 1]).sum())
-        wanted = kind.group == "color" or labels is None or kind.name in labels
-        if labels is not None and kind.group == "label" and wanted and count < 10:
-            raise CatalogError(f"the training table has {count} values of {kind.name!r}; at least 10 are needed")
-        if wanted and count >= 10:
-            kinds.append(kind)
-    if unknown := [name for name in labels or () if name not in probe]:
-        probe.number(unknown[0])
-    return reader, Vocabulary(kinds)

@@ -60,7 +60,10 @@ def settings(steps: int) -> Settings:
     from starloom.stars.network import Architecture
     from starloom.stars.training import Settings
 
-    shape = Architecture(dimension=32, decoder=((2, 64),), head=(64,), summary=128, registers=2)
+    shape = Architecture(
+        dimension=32, decoder=((2, 64),), head=(64,), summary=128, registers=2,
+        components=2, factors=8,
+    )  # fmt: skip
     modes = {
         "full": Mode(0.4, 96, 30, 8),
         "few": Mode(0.3, 96, 14, 8),

@@ -31,7 +31,7 @@ from starloom.neural.checkpoints import load_tensors, save_tensors
 from starloom.neural.processes import has_bfloat16, process_group, world
 from starloom.neural.training import one_thread
 from starloom.stars.contexts import MODES, Draw, Mode, Sampler
-from starloom.stars.network import ARCHITECTURES, Architecture, StarNetwork, count_parameters
+from starloom.stars.network import ARCHITECTURES, Architecture, StarNetwork, attention_products, count_parameters
 from starloom.stars.tokens import Vocabulary
 
 CHECKPOINT_SECONDS = 20.0
@@ -63,7 +63,7 @@ class Settings:
     """
 
     architecture: Architecture = ARCHITECTURES["small"]
-    steps: int = 15_000
+    steps: int = 10_000
     learning_rate: float = 2e-3
     warm_up: float = 0.05
     weight_decay: float = 0.05
@@ -163,9 +163,13 @@ def train(
         network = StarNetwork(len(vocabulary), settings.architecture)
     if start is not None:
         network.load_state_dict(dict(start))
+    elif network.completion is not None and not (checkpoint is not None and checkpoint.exists()):
+        with one_thread():
+            network.completion.fit(values, seed=seed)
+        network.asked[1:] = torch.tensor([kind.requested for kind in vocabulary.kinds])
     network.to(place).train()
     optimizer = _optimizer(network, settings)
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    average = {name: value.detach().clone() for name, value in network.named_parameters()}
     stand = Progress()
     if checkpoint is not None and checkpoint.exists():
         _restore(checkpoint, network, optimizer, average, stand, settings, seed)
@@ -196,8 +200,8 @@ def train(
             optimizer.step()
             decay = min(settings.average, (1 + step) / (10 + step))
             with torch.no_grad():
-                for name, value in network.state_dict().items():
-                    average[name].lerp_(value, 1.0 - decay)
+                for name, parameter in network.named_parameters():
+                    average[name].lerp_(parameter, 1.0 - decay)
             advance(1, f"loss {recent[-1]:.3f}")
             if len(recent) == 100 or step == last - 1:
                 stand.losses.append(float(np.mean(recent)))
@@ -209,7 +213,7 @@ def train(
                 _keep(checkpoint, network, optimizer, average, stand, now, settings, seed)
                 kept = time.monotonic()
         stand.seconds += time.process_time() - clock
-    network.load_state_dict(average)
+    network.load_state_dict(network.state_dict() | average)
     return network.eval(), stand
 
 
@@ -279,15 +283,19 @@ def forward_flops(shape: Architecture, kinds: int, places: int, requests: int) -
     """Floating-point operations of one star with so many tokens and requests; two a multiplied and added number."""
     d, memory = shape.dimension, places + shape.registers
     total = 0.0
-    for _, width in shape.encoder:
-        total += memory * (4 * d * d + 2 * d * width) + 2 * memory * (memory + 1) * d
-    for _, width in shape.decoder:
-        total += requests * (2 * d * d + 2 * d * width) + memory * 2 * d * d + 2 * requests * (memory + 1) * d
+    for heads, width in shape.encoder:
+        total += memory * 2 * d * width + min(attention_products(d, heads, memory, memory + 1))
+    for heads, width in shape.decoder:
+        total += requests * 2 * d * width + min(attention_products(d, heads, requests, memory + 1))
     widths = (d, *shape.head, 2)
     total += requests * sum(a * b for a, b in itertools.pairwise(widths))
     if shape.summary:
         total += 2 * kinds * shape.summary + shape.summary_layers * shape.summary**2
         total += shape.summary * (shape.registers + 1) * d
+    if shape.components:  # with gaps of its own; stars that miss the same share the first and third of these
+        r = shape.factors
+        total += shape.components * (kinds * r * r + r**3 + kinds * r * r + 2 * kinds * r + r * r)
+        total += kinds * shape.summary
     return 2.0 * total
 
 

@@ -15,7 +15,7 @@ from starloom.stellar.extinction import extinction_curve
 
 if TYPE_CHECKING:
     from starloom.stars.evaluation import Scored
-    from starloom.studies.star_foundation import Scene
+    from starloom.studies.star_scene import Scene
 
 Floats = NDArray[np.float64]
 AXES = {
