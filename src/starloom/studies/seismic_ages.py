@@ -100,6 +100,7 @@ class Scene:
     train_latents: Latents
     pixels: NDArray[np.bool_]
     tested: dict[str, Tested]
+    surveyed: Tested
     real_spectra: dict[str, Any] = field(default_factory=dict)
     real_power: dict[str, Any] = field(default_factory=dict)
     extension: dict[str, Any] = field(default_factory=dict)
@@ -134,6 +135,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
 def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
     """Make the pairs, train, and let the model see the test Galaxies."""
     from starloom.simulation import chemical_evolution
+    from starloom.simulation.evolved_stars import Selection
     from starloom.stars.seismic_ages import SeismicAges
     from starloom.stars.seismic_network import NetworkSettings
     from starloom.studies import seismic_mock as made
@@ -173,14 +175,22 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
     for name, history in zip(GALAXIES, histories, strict=True):
         say(f"making the test stars: {name}")
         count = config.test_stars if name != GALAXIES[2] else max(config.test_stars // 2, 100)
-        others = made.giants(count, rng, history)
-        observed = made.labeled(others, rng)
-        made_blocks = made.blocks(others, pixels, rng, with_power=False)
-        joined = latents.joined([model.encode(ready.flux, ready.error) for _, ready, _ in made_blocks])
-        entry = Tested(observed, joined, model.seismology(joined))
-        entry.ages = model.ages(joined, observed)
-        tested[name] = entry
-    return Scene(config, model, pairs, table, latents, pixels, tested)
+        tested[name] = _tested(model, pixels, made.giants(count, rng, history), rng)
+    say("making the stars of the map")
+    survey = made.giants(max(config.test_stars // 2, 100), rng, standard, Selection())
+    surveyed = _tested(model, pixels, survey, rng)
+    return Scene(config, model, pairs, table, latents, pixels, tested, surveyed)
+
+
+def _tested(model: SeismicAges, pixels: NDArray[np.bool_], stars: QTable, rng: np.random.Generator) -> Tested:
+    """Spectra of new stars, and what the model says of them."""
+    from starloom.stars.seismic_ages import Latents
+    from starloom.studies import seismic_mock as made
+
+    observed = made.labeled(stars, rng)
+    blocks = made.blocks(stars, pixels, rng, with_power=False)
+    joined = Latents.joined([model.encode(ready.flux, ready.error) for _, ready, _ in blocks])
+    return Tested(observed, joined, model.seismology(joined), model.ages(joined, observed))
 
 
 def _encode(model: SeismicAges, flux: Any, error: Any, block: int = 500) -> Latents:
