@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from starloom.studies.seismic_ages import Scene, Tested
+    from starloom.studies.seismic_scene import Scene, Tested
 
     Floats = NDArray[np.float64]
 
