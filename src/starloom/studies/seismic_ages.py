@@ -9,7 +9,7 @@ giants that have a Gaia XP spectrum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from starloom.progress import say
 from starloom.results.record import Bar, InputRecord, Published, Results
 from starloom.seeds import generator
 from starloom.stars import seismic_diagnostics as diagnostics
+from starloom.studies.seismic_scene import Scene, Tested
 from starloom.studies.study import Input, InputSpec, Study, StudyConfig
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from starloom.stars.seismic_ages import Latents, SeismicAges
-    from starloom.studies.seismic_mock import Pairs
 
     Floats = NDArray[np.float64]
 
@@ -51,58 +51,6 @@ class Config(StudyConfig):
     xp_stars: int = pydantic.Field(12000, ge=500, description="giants with XP spectra to train the extension with")
     xp_steps: int = pydantic.Field(3000, ge=10, description="steps of the extension's training")
     mock_stars: int = pydantic.Field(3000, ge=600, description="stars of the mock of the real tables")
-
-
-@dataclass
-class Tested:
-    """A test Galaxy: its stars as observed, with truths, and what the model says of them."""
-
-    table: QTable
-    latents: Latents
-    seismology: dict[str, Floats]
-    ages: dict[str, Floats] = field(default_factory=dict)
-
-    @property
-    def clump(self) -> NDArray[np.bool_]:
-        """Red-clump stars."""
-        return np.asarray(self.table["red_clump"], dtype=bool)
-
-    @property
-    def true_age(self) -> Floats:
-        """Gyr."""
-        return np.asarray(self.table["true_age"].value)
-
-    @property
-    def true_alpha(self) -> Floats:
-        """Dex."""
-        return np.asarray(self.table["true_alpha_m"])
-
-    def residual(self) -> Floats:
-        """Ln of predicted over true age."""
-        return np.asarray(np.log(self.ages["age"] / self.true_age))
-
-    def alpha_in_residual(self) -> float:
-        """Partial correlation of the age residual with the true [alpha/M], given the true age, [Fe/H] and the stage."""
-        truth = self.table
-        return diagnostics.partial_correlation(
-            self.residual(), self.true_alpha, np.log(self.true_age), truth["true_fe_h"], self.clump.astype(float)
-        )
-
-
-@dataclass
-class Scene:
-    """What the pages look at."""
-
-    config: Config
-    model: SeismicAges
-    train: Pairs
-    train_table: QTable
-    train_latents: Latents
-    pixels: NDArray[np.bool_]
-    tested: dict[str, Tested]
-    real_spectra: dict[str, Any] = field(default_factory=dict)
-    real_power: dict[str, Any] = field(default_factory=dict)
-    extension: dict[str, Any] = field(default_factory=dict)
 
 
 def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Results:
@@ -134,6 +82,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
 def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
     """Make the pairs, train, and let the model see the test Galaxies."""
     from starloom.simulation import chemical_evolution
+    from starloom.simulation.evolved_stars import Selection
     from starloom.stars.seismic_ages import SeismicAges
     from starloom.stars.seismic_network import NetworkSettings
     from starloom.studies import seismic_mock as made
@@ -173,14 +122,22 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
     for name, history in zip(GALAXIES, histories, strict=True):
         say(f"making the test stars: {name}")
         count = config.test_stars if name != GALAXIES[2] else max(config.test_stars // 2, 100)
-        others = made.giants(count, rng, history)
-        observed = made.labeled(others, rng)
-        made_blocks = made.blocks(others, pixels, rng, with_power=False)
-        joined = latents.joined([model.encode(ready.flux, ready.error) for _, ready, _ in made_blocks])
-        entry = Tested(observed, joined, model.seismology(joined))
-        entry.ages = model.ages(joined, observed)
-        tested[name] = entry
-    return Scene(config, model, pairs, table, latents, pixels, tested)
+        tested[name] = _tested(model, pixels, made.giants(count, rng, history), rng)
+    say("making the stars of the map")
+    survey = made.giants(max(config.test_stars // 2, 100), rng, standard, Selection())
+    surveyed = _tested(model, pixels, survey, rng)
+    return Scene(config, model, pairs, table, latents, pixels, tested, surveyed)
+
+
+def _tested(model: SeismicAges, pixels: NDArray[np.bool_], stars: QTable, rng: np.random.Generator) -> Tested:
+    """Spectra of new stars, and what the model says of them."""
+    from starloom.stars.seismic_ages import Latents
+    from starloom.studies import seismic_mock as made
+
+    observed = made.labeled(stars, rng)
+    blocks = made.blocks(stars, pixels, rng, with_power=False)
+    joined = Latents.joined([model.encode(ready.flux, ready.error) for _, ready, _ in blocks])
+    return Tested(observed, joined, model.seismology(joined), model.ages(joined, observed))
 
 
 def _encode(model: SeismicAges, flux: Any, error: Any, block: int = 500) -> Latents:

@@ -38,8 +38,11 @@ class Pairs:
         return len(self.stars)
 
 
-def giants(count: int, rng: np.random.Generator, history: Any = None) -> QTable:
-    """Giants of the simulated Milky Way that Kepler would see oscillate: the branch and the red clump."""
+def giants(count: int, rng: np.random.Generator, history: Any = None, selection: Any = None) -> QTable:
+    """Giants of the simulated Milky Way with modes that Kepler could see: the branch and the red clump.
+
+    They lie at the heights of Kepler's field, or as another ``selection`` says.
+    """
     from astropy.table import vstack
 
     from starloom.simulation.chemical_evolution import STANDARD
@@ -49,7 +52,11 @@ def giants(count: int, rng: np.random.Generator, history: Any = None) -> QTable:
     have = 0
     while have < count:
         table = simulate(
-            max(int(1.4 * (count - have)), 200), rng, history=history or STANDARD, selection=KEPLER, stages="giants"
+            max(int(1.4 * (count - have)), 200),
+            rng,
+            history=history or STANDARD,
+            selection=selection or KEPLER,
+            stages="giants",
         )
         nu_max, state = table["nu_max"].value, np.asarray(table["evolutionary_state"])
         table = table[(nu_max > LOWEST) & (nu_max < HIGHEST) & ((state == 1) | (state == 2))]

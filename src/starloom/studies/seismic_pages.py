@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from starloom.studies.seismic_ages import Scene, Tested
+    from starloom.studies.seismic_scene import Scene, Tested
 
     Floats = NDArray[np.float64]
 
@@ -67,10 +67,10 @@ def _map(entry: Tested, age: Floats, kind: str) -> Floats:
 
 
 def age_maps(results: Results, scene: Scene) -> None:
-    """Maps over the Galaxy made of predicted ages, beside the same maps made of true ages."""
+    """Maps over the Galaxy made of predicted ages, beside the same maps made of true ages: stars at all heights."""
     from starloom.disk.age_metallicity import AgeMetallicity
 
-    entry = scene.tested["same Galaxy"]
+    entry = scene.surveyed
     drawn: dict[str, Floats] = {}
     for kind, title, unit in (
         ("age", "median age over R and |z|", "Gyr"),

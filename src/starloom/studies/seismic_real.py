@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from starloom.studies.seismic_ages import Scene
+    from starloom.studies.seismic_scene import Scene
     from starloom.studies.study import Input
 
     Floats = NDArray[np.float64]
