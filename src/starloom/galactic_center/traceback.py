@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.dynamics.frames import GalacticFrame, draw_errors
 from starloom.dynamics.orbits import integrate
@@ -122,6 +123,10 @@ class Traceback:
         stars["remark"] = remarks
         stars["reason"] = reasons
         stars.meta |= {"potential": self.model.name, "frame": self.frame.name}
+        record(
+            stars, "followed back to the Galactic center", potential=self.model.name, frame=self.frame.name,
+            span=self.span, samples=self.samples, seed=seed,
+        )  # fmt: skip
         return stars
 
     def _draw(self, center: Array, covariance: Array, inverted: bool, rng: np.random.Generator) -> Array:
