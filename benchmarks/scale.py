@@ -141,8 +141,17 @@ def job(name: str, folder: Path) -> dict[str, float]:
     return {
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "wall": time.perf_counter() - started,
-        "memory_mb": after.ru_maxrss / 1024.0,
+        "memory_mb": _peak_memory(),
     }
+
+
+def _peak_memory() -> float:
+    """MB; ``ru_maxrss`` would begin with that of the process that started this one."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024.0
 
 
 def stream(folder: Path) -> None:

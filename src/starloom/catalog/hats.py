@@ -14,6 +14,7 @@ from pathlib import Path
 from starloom.errors import CatalogError
 
 NAMES = ("hats.properties", "properties")
+COLLECTION = "collection.properties"
 FINEST = 29
 _PLACE = re.compile(r"^Norder=(\d+)/Dir=(\d+)/Npix=(\d+)(\.parquet|/.+\.parquet)$")
 
@@ -33,8 +34,8 @@ class Partition:
 
 
 def is_hats(folder: str | Path) -> bool:
-    """Whether a folder is a HATS catalog."""
-    return _properties_file(Path(folder)) is not None
+    """Whether a folder is a HATS catalog, or a collection of one with its margins."""
+    return (Path(folder) / COLLECTION).is_file() or _properties_file(Path(folder)) is not None
 
 
 def _properties_file(folder: Path) -> Path | None:
@@ -52,6 +53,10 @@ def properties(folder: str | Path) -> dict[str, str]:
     file = _properties_file(Path(folder))
     if file is None:
         raise CatalogError(f"{folder} is no HATS catalog: it has no file {NAMES[0]!r}")
+    return _read(file)
+
+
+def _read(file: Path) -> dict[str, str]:
     found = {}
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -77,6 +82,11 @@ def partitions(folder: str | Path) -> list[Partition]:
         When the folder is no HATS catalog, holds no partition, one sky pixel twice, or other rows than it says.
     """
     root = Path(folder)
+    if (root / COLLECTION).is_file():
+        name = _read(root / COLLECTION).get("hats_primary_table_url", "")
+        if not name or not (root / name).resolve().is_relative_to(root.resolve()) or not (root / name).is_dir():
+            raise CatalogError(f"{root / COLLECTION} names the catalog {name!r}, which is not in the folder")
+        root = root / name
     said = properties(root)
     data = root / "dataset"
     found = []
