@@ -57,12 +57,7 @@ def test_tables_of_every_kind_are_assigned(folder, tmp_path, kind):
     np.testing.assert_array_equal(found["cell"], wanted)
 
 
-def test_a_folder_of_parquet_goes_through_in_parts_and_through_an_executor(folder, tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
-    from starloom.catalog.partitions import iterate
-    from starloom.galaxies.map_on_tables import assign_file
-
+def test_a_folder_of_parquet_goes_through_in_parts(folder, tmp_path):
     galaxies = read_table(folder / "galaxies.parquet")
     for part in range(3):
         write_table(galaxies[part * 1000 : (part + 1) * 1000], tmp_path / "in" / f"part{part}.parquet")
@@ -70,9 +65,6 @@ def test_a_folder_of_parquet_goes_through_in_parts_and_through_an_executor(folde
     whole = np.asarray(read_table(tmp_path / "out.parquet")["cell"])
     fitted = FittedSOM.load(folder / "map")
     np.testing.assert_array_equal(whole, fitted.assign(galaxies))
-    with ThreadPoolExecutor(2) as executor:
-        assert assign_file(fitted, tmp_path / "in", tmp_path / "many", executor=executor) == 3000
-    np.testing.assert_array_equal(np.concatenate([b["cell"] for b in iterate(tmp_path / "many")]), whole)
 
 
 def test_calibration_writes_bins_cells_and_n_of_z(folder, tmp_path):

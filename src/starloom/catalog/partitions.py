@@ -10,12 +10,14 @@ import pyarrow as pa
 from astropy.table import QTable
 
 from starloom.catalog.arrow_tables import check_names, from_arrow, require_names, to_arrow, with_masks
+from starloom.catalog.hats import is_hats, partitions
 from starloom.errors import CatalogError
 from starloom.files import atomic_path
 
 
 def parts(path: str | Path) -> list[Path]:
-    """The Parquet files of a table: the file itself, or those in a folder and below it, sorted by path.
+    """The Parquet files of a table: the file itself, those of a HATS catalog along the sky, or those
+    in a folder and below it, sorted by path.
 
     Raises
     ------
@@ -27,6 +29,8 @@ def parts(path: str | Path) -> list[Path]:
         return [source]
     if not source.exists():
         raise CatalogError(f"{source} does not exist; check the path")
+    if is_hats(source):
+        return [partition.path for partition in partitions(source)]
     files = sorted(
         file
         for file in source.rglob("*")
@@ -144,7 +148,7 @@ def map_partitions(
                 table = to_arrow(result)
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
-                writer.write_table(_like(table, writer.schema, number))
+                writer.write_table(alike(table, writer.schema, number))
                 written += table.num_rows
                 del batch, result, table  # or the loop would hold them while the next batch is read
         finally:
@@ -155,7 +159,7 @@ def map_partitions(
     return written
 
 
-def _like(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
+def alike(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
     """The table with the types of the first batch, where that loses nothing."""
     if set(table.column_names) != set(schema.names):
         other = ", ".join(sorted(set(table.column_names) ^ set(schema.names)))

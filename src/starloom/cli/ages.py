@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.options import Scheduler
+
 
 def ages(
     table: Annotated[Path, typer.Argument(help="Stars with [Fe/H] and any of Teff, log g, magnitudes, parallax.")],
@@ -22,6 +24,7 @@ def ages(
     survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows from it.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Threads; the result is the same.")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Give each star its age, mass, evolutionary state, distance and extinction, from isochrones.
 
@@ -29,10 +32,10 @@ def ages(
 
     - `starloom ages my_table.fits -o ages.parquet`
     """
-    from starloom import progress
+    from starloom import executors, progress
     from starloom.stellar.age_tables import ages_of_table
 
-    with progress.shown():
+    with progress.shown(), executors.on(scheduler):
         rows, remarks = ages_of_table(
             table,
             out,

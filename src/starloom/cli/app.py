@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from starloom import errors, progress
+from starloom import errors, executors, progress
 from starloom.cli import dependence, galaxies, hypervelocity, predict, sdss, som, streams, train
 from starloom.cli.ages import ages
+from starloom.cli.options import Scheduler
 from starloom.cli.orbits import orbits
 from starloom.cli.snail import snail
 from starloom.cli.tour import tour
@@ -119,6 +120,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the study; repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run's checkpoints.")] = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run studies, and say where the result page is.
 
@@ -134,7 +136,7 @@ def run(
     ]
     for entry, config in zip(chosen, configs, strict=True):
         folder = (out or Path("results")) / entry.name if out is None or len(chosen) > 1 else out
-        with progress.shown():
+        with progress.shown(), executors.on(scheduler):
             try:
                 done = study.execute(entry, config, data=data, out=folder, resume=resume, publish=_publish)
             except KeyboardInterrupt as interrupt:

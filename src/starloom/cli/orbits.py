@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.options import Scheduler
+
 
 def orbits(
     table: Annotated[Path, typer.Argument(help="Stars with six coordinates: FITS, Parquet, ECSV, VOTable or CSV.")],
@@ -20,23 +22,26 @@ def orbits(
     survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows from it.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Threads; the result is the same.")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Give each star its energy, angular momentum, actions, frequencies and the shape of its orbit.
 
     Columns with errors and correlations, as Gaia names them, give intervals. Rows that cannot be used keep their place
     and say why.
     """
+    from starloom import executors, progress
     from starloom.dynamics.star_orbits import orbits_of_table
 
-    rows, remarks = orbits_of_table(
-        table,
-        out,
-        potential_name=potential,
-        frame_name=frame,
-        samples=samples,
-        parallax_zero_point=zero_point,
-        seed=seed,
-        workers=workers,
-        survey=survey,
-    )
+    with progress.shown(), executors.on(scheduler):
+        rows, remarks = orbits_of_table(
+            table,
+            out,
+            potential_name=potential,
+            frame_name=frame,
+            samples=samples,
+            parallax_zero_point=zero_point,
+            seed=seed,
+            workers=workers,
+            survey=survey,
+        )
     typer.echo(f"{out}: {rows} rows, {remarks} of them with a reason")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from starloom.cli.forest_ages import predict_ages
+from starloom.cli.options import Scheduler
 
 app = typer.Typer(no_args_is_help=True, help="Apply a trained model to your table: the same rows and more come back.")
 
@@ -31,29 +32,25 @@ def star_foundation(
         Path | None, typer.Option(help="Folder of a model of your own; the shipped one by default.")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows at a time of a Parquet table.")] = 50_000,
+    scheduler: Scheduler = None,
 ) -> None:
     """Labels of stars from spectra, colors and whatever else the table has.
 
     - `starloom predict star-foundation my_stars.fits -o labels.parquet`
     - `starloom predict star-foundation my_stars.parquet -o out.parquet -r teff -r fe_h`
     """
-    from starloom import progress
-    from starloom.catalog.partitions import map_partitions
-    from starloom.catalog.tables import format_of, read_table, write_table
+    from starloom import executors, progress
+    from starloom.catalog import row_jobs
+    from starloom.stars.answering import AnswerJob
     from starloom.stars.foundation import StarFoundation
 
-    kind = format_of(out)
-    chosen = StarFoundation.shipped() if model is None else StarFoundation.load(model)
-    with progress.shown():
-        if kind == "parquet" and (table.is_dir() or format_of(table) == "parquet"):
-            count = map_partitions(
-                lambda part: chosen.predict(part, request, given=given, label=str(table)), table, out, rows=rows
-            )
-        else:
-            answers = chosen.predict(read_table(table), request, given=given, label=str(table))
-            count = len(answers)
-            write_table(answers, out)
-    typer.echo(f"{count} stars: {out}")
+    if model is not None:
+        StarFoundation.load(model)  # a wrong folder is said before the work
+    folder = None if model is None else str(model.absolute())
+    wanted, shown = (None if names is None else tuple(names) for names in (request, given))
+    with progress.shown(), executors.on(scheduler):
+        done = row_jobs.run(AnswerJob(folder, wanted, shown, str(table)), table, out, rows=rows)
+    typer.echo(f"{done.rows} stars: {out}")
 
 
 @app.command("seismic-ages")

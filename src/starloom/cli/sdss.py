@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from starloom.cli.options import Scheduler
 from starloom.cli.spectrum import spectrum
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
 
@@ -124,6 +125,7 @@ def cartons(
     explain: Annotated[int | None, typer.Option(metavar="ROW", help="Say why a row is in each carton, or not.")] = None,
     sql: Annotated[str | None, typer.Option(help="Print SQL instead: sqlite, duckdb, postgresql or tsql.")] = None,
     out: OutFile = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Say which cartons the objects of a table are in, with cadence, priority and instrument.
 
@@ -138,6 +140,16 @@ def cartons(
     chosen = [one(name, plan=plan) for name in carton] if carton else list(generation(plan))
     if sql is not None:
         typer.echo(";\n\n".join(f"-- {entry.label}\n{entry.to_sql(dialect=sql)}" for entry in chosen) + ";")
+        return
+    if scheduler is not None or file.is_dir():
+        from starloom import executors, progress
+        from starloom.sdss.targeting import targets_of_table
+
+        if out is None or explain is not None:
+            raise ConfigError("in parts there is nothing to show: say --out where the targets go, and no --explain")
+        with progress.shown(), executors.on(scheduler):
+            count = targets_of_table(file, out, plan=plan, names=tuple(carton or ()))
+        typer.echo(f"{count} targets\nwritten: {out}")
         return
     table = read_table(file)
     selection = select(table, chosen if carton else plan, label=str(file))

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from starloom import progress
+from starloom import executors, progress
+from starloom.cli.options import Scheduler
 
 app = typer.Typer(no_args_is_help=True, help="Self-organizing maps of galaxy colors, and redshifts through them.")
 
@@ -82,13 +83,14 @@ def assign(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The table to write; Parquet for Parquet.")],
     columns: Annotated[str | None, typer.Option(metavar="COLUMN,...", help="Columns to keep; all by default.")] = None,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write a table with the cell of each row; Parquet goes through in parts, whatever its size."""
     from starloom.galaxies.map_on_tables import assign_file
     from starloom.galaxies.self_organizing_map import FittedSOM
 
     kept = None if columns is None else _words(columns)
-    with progress.shown():
+    with progress.shown(), executors.on(scheduler):
         count = assign_file(FittedSOM.load(folder), table, out, columns=kept, workers=workers)
     typer.echo(f"{count:,} rows: {out}")
 

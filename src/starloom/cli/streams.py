@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from starloom import progress
+from starloom import executors, progress
+from starloom.cli.options import Scheduler
 from starloom.errors import ConfigError
 from starloom.files import write_text
 
@@ -46,11 +47,13 @@ def score(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A result of `starloom streams fit`.")],
     table: Stars,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Table to write; its suffix is the format.")],
+    scheduler: Scheduler = None,
 ) -> None:
     """Give the stars of another table their memberships by a fitted stream."""
     from starloom.studies import own_stream
 
-    found = own_stream.score(folder, table, out)
+    with progress.shown(), executors.on(scheduler):
+        found = own_stream.score(folder, table, out)
     for reason, count in found["reasons"].items():
         typer.echo(f"warning: {count} stars not used: {reason}", err=True)
     typer.echo(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from starloom.catalog.provenance import record
 from starloom.dependence.peaks import Peak, find_peaks, watershed
 from starloom.dependence.smoothing import STRONGEST, relative_noise, smooth_pairs, weighted_correlation
 from starloom.disk.sequence_mixture import Counts, SequenceMixture, fit_mixture
@@ -401,6 +402,11 @@ class FittedSequences:
         result["p_high_alpha"] = probability
         result["high_alpha"] = MaskedColumn(np.nan_to_num(probability) > 0.5, mask=~known)
         result["reason"] = np.where(known, "", "no [Fe/H] or no [alpha/Fe]")
+        result.meta = dict(table.meta)  # or the step would be noted in the table given, too
+        record(
+            result, "split into alpha sequences", fe_h=self.model.fe_h, alpha=self.model.alpha, rows_fitted=self.rows,
+            representation=self.model.representation,
+        )  # fmt: skip
         return result
 
     def save(self, folder: str | Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.provenance import KEY, record
 from starloom.catalog.schema import plain
 from starloom.disk.snail_measurement import FEWEST, SnailAge, check_settings, measure
 from starloom.dynamics.frames import GalacticFrame
@@ -202,6 +203,11 @@ class SnailSample:
         kinds, place = np.unique(why, return_inverse=True)
         stars["reason"] = np.array([texts[kind] for kind in kinds])[place]
         stars.meta["potential"], stars.meta["frame"] = self.potential.name, self.frame.name
+        record(
+            stars, "vertical actions and angles", potential=self.potential.name, frame=self.frame.name,
+            parallax_zero_point=self.parallax_zero_point, farthest=self.farthest,
+            largest_action_r=self.largest_action_r if np.isfinite(self.largest_action_r) else None,
+        )  # fmt: skip
         return stars
 
     def _distance(self, stars: QTable, refuse: Any) -> Array:
@@ -379,5 +385,7 @@ def snails_of_table(
         edges = np.array([l_z.min(), np.nextafter(l_z.max(), np.inf)])
     table, _ = snails(stars, edges=edges, search=search, harmonic=harmonic, bootstraps=bootstraps, seed=seed)
     table.meta |= {"potential": potential_name, "frame": frame_name, "harmonic": harmonic, "seed": seed}
+    table.meta[KEY] = stars.meta[KEY]
+    record(table, "ages of the phase spiral", width=width, harmonic=harmonic, search=list(search), seed=seed)
     write_table(table, out_path)
     return table

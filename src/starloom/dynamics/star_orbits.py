@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from starloom.dynamics.frames import GalacticFrame, PhaseSpace
 from starloom.dynamics.integrals import l_perp
 from starloom.dynamics.measured_stars import MeasuredStars, six_coordinates
 from starloom.dynamics.potentials import Potential, potential
-from starloom.errors import CatalogError, ConfigError
+from starloom.errors import ConfigError
 from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
@@ -251,29 +252,29 @@ def orbits_of_table(
     tuple
         Rows written, and how many of them carry a reason.
     """
-    from starloom.catalog.partitions import map_partitions
-    from starloom.catalog.tables import format_of, read_table, write_table
+    from starloom.catalog import row_jobs
 
-    model = OrbitModel(
-        potential(potential_name), GalacticFrame.named(frame_name), samples, parallax_zero_point, seed, workers
-    )
-    count, remarks = 0, 0
+    settings = (potential_name, frame_name, samples, parallax_zero_point, seed, workers)
+    _model(settings)  # a wrong name is said before the work
+    label = str(source) if isinstance(source, str | Path) else "the table"
+    done = row_jobs.run(OrbitJob(settings, survey, label), source, out_path, rows=ROWS, align=BLOCK)
+    return done.rows, done.remarks
 
-    def run(batch: QTable) -> QTable:
-        nonlocal count, remarks
-        first = -(-count // BLOCK) * BLOCK
-        result = model.predict(batch, survey=survey, label=str(source), first=first)
-        count = first + len(batch)
-        remarks += int((np.asarray(result["reason"]) != "").sum())
-        return result
 
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if not path.exists():
-            raise CatalogError(f"{path} does not exist; check the path")
-        whole = path.is_file() and format_of(path) != "parquet"
-        if not whole and format_of(out_path) == "parquet":
-            return map_partitions(run, path, out_path, rows=ROWS), remarks
-    table = run(read_table(source))
-    write_table(table, out_path)
-    return len(table), remarks
+@dataclass(frozen=True)
+class OrbitJob:
+    """Orbits of some rows of a table: potential, frame, samples, zero point, seed, threads; survey and label."""
+
+    settings: tuple[str, str, int, float, int, int | None]
+    survey: str | None
+    label: str
+
+    def __call__(self, batch: QTable, first: int) -> QTable:
+        """The rows with orbits."""
+        return _model(self.settings).predict(batch, survey=self.survey, label=self.label, first=first)
+
+
+@lru_cache(maxsize=2)
+def _model(settings: tuple[str, str, int, float, int, int | None]) -> OrbitModel:
+    name, frame, *rest = settings
+    return OrbitModel(potential(name), GalacticFrame.named(frame), *rest)  # type: ignore[arg-type]

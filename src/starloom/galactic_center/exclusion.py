@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom import executors
 from starloom.errors import ConfigError
 from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.ejection import Stars
@@ -149,14 +150,23 @@ def expected_map(
     weighed = library.take(rows, stars)
     value, error = np.zeros((len(k), len(m))), np.zeros((len(k), len(m)))
     remarks: dict[str, None] = {}
-    for j, mass in enumerate(m):
-        made = binary(float(mass))
-        remarks |= dict.fromkeys(made.remarks)
-        for i, other in enumerate(k):
-            scenario = Scenario(made, **{kind: float(other)})
-            found = _sum(weighed.weights(scenario) * candidate[rows])
-            value[i, j], error[i, j] = found.value, found.error
+    made = [binary(float(mass)) for mass in m]
+    for entry in made:
+        remarks |= dict.fromkeys(entry.remarks)
+    columns = [(weighed, candidate[rows], entry, kind, k) for entry in made]
+    for j, found in executors.each(_column, columns, what="companion mass"):
+        value[:, j], error[:, j] = found
     return ExpectedMap(m, k, kind, value, error, tuple(remarks))
+
+
+def _column(item: tuple[Any, Array, BlackHoleBinary, str, Array]) -> tuple[list[float], list[float]]:
+    """Expected numbers and their errors for one companion mass, at each of the other coordinates."""
+    weighed, candidate, made, kind, others = item
+    sums = []
+    for other in others:
+        place: Any = {kind: float(other)}
+        sums.append(_sum(weighed.weights(Scenario(made, **place)) * candidate))
+    return [entry.value for entry in sums], [entry.error for entry in sums]
 
 
 def upper_limit(counted: ArrayLike, level: float = 0.95) -> Array:

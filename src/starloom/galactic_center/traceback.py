@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.measured_stars import MeasuredStars, six_coordinates
 from starloom.dynamics.orbits import TIME_UNIT, integrate
@@ -118,6 +119,10 @@ class Traceback:
         stars["remark"] = seen.remarks
         stars["reason"] = reasons
         stars.meta |= {"potential": self.model.name, "frame": self.frame.name}
+        record(
+            stars, "followed back to the Galactic center", potential=self.model.name, frame=self.frame.name,
+            span=self.span, samples=self.samples, seed=seed,
+        )  # fmt: skip
         return stars
 
     def _follow(self, drawn: Array) -> dict[str, Any] | None:

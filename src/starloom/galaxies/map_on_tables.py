@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom import progress
 from starloom.errors import CatalogError, ConfigError
 from starloom.galaxies import redshift_calibration as calibration
 from starloom.galaxies import spectroscopy_plan as planning
@@ -19,8 +18,6 @@ from starloom.galaxies.tomographic_bins import bins_by_redshift
 from starloom.seeds import generator
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from astropy.table import QTable
 
     from starloom.galaxies.photometric_features import Features
@@ -64,7 +61,6 @@ def assign_file(
     *,
     columns: Sequence[str] | None = None,
     workers: int = 1,
-    executor: Executor | None = None,
 ) -> int:
     """Write a table with the cell of each row; a Parquet table may be larger than memory.
 
@@ -72,44 +68,38 @@ def assign_file(
     ----------
     fitted : the map.
     path : a table of any kind, or a folder of Parquet files.
-    out : the file to write; a folder with a file for each one of ``path`` where an executor is given.
+    out : the file to write.
     columns : columns of the table to keep beside those of the map; all by default.
     workers : threads for each batch.
-    executor : does one Parquet file a task: any ``concurrent.futures`` executor, such as
-        ``dask.distributed.Client(...).get_executor()``.
 
     Returns
     -------
     int
         Number of rows written.
     """
-    from starloom.catalog.partitions import map_partitions, parts
-    from starloom.catalog.tables import read_table, write_table
+    from starloom.catalog import row_jobs
 
     wanted = None if columns is None else list(dict.fromkeys([*columns, *fitted.features.columns]))
-    if executor is not None:
-        files = parts(path)
-        targets = [Path(out) / f"{number:06d}_{file.name}" for number, file in enumerate(files)]
-        tasks = [
-            executor.submit(assign_file, fitted, file, target, columns=columns, workers=workers)
-            for file, target in zip(files, targets, strict=True)
-        ]
-        done = [task.result() for task in progress.steps(tasks, "assigning", len(tasks), "files")]
-        return int(sum(done))
+    if _in_parts(path) and Path(out).suffix.lower() not in (".parquet", ".pq"):
+        raise CatalogError(f"{out}: a table that is read in parts is written as Parquet; name it .parquet")
+    job = AssignJob(fitted, None if columns is None else tuple(columns), workers)
+    return row_jobs.run(job, path, out, columns=wanted, rows=BATCH).rows
 
-    def work(batch: QTable) -> QTable:
-        found = fitted.predict(batch, workers=workers)
-        if columns is not None:
-            found.keep_columns([*columns, *(name for name in found.colnames if name not in batch.colnames)])
+
+@dataclass(frozen=True)
+class AssignJob:
+    """Cells of some rows of a table: the map, the columns to keep (None: all), threads."""
+
+    fitted: FittedSOM
+    columns: tuple[str, ...] | None
+    workers: int
+
+    def __call__(self, batch: QTable, first: int) -> QTable:
+        """The rows with their cells."""
+        found = self.fitted.predict(batch, workers=self.workers)
+        if self.columns is not None:
+            found.keep_columns([*self.columns, *(name for name in found.colnames if name not in batch.colnames)])
         return found
-
-    if _in_parts(path):
-        if Path(out).suffix.lower() not in (".parquet", ".pq"):
-            raise CatalogError(f"{out}: a table that is read in parts is written as Parquet; name it .parquet")
-        return map_partitions(work, path, out, columns=wanted, rows=BATCH)
-    table = work(read_table(path, columns=wanted))
-    write_table(table, out)
-    return len(table)
 
 
 def _in_parts(path: str | Path) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.errors import CatalogError
 from starloom.galaxies.map_search import NearestCells
 from starloom.galaxies.redshifts import two_groups
@@ -299,6 +300,7 @@ class PointRedshifts:
         reason = reason.astype("U32")
         reason[used & np.isnan(out[:, 0])] = "no spectra near its cell"
         result["reason"] = reason
+        record(result, "redshifts from a map", neighbors=self.neighbors, spectra=len(self.redshift))
         return result
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom import progress
+from starloom import executors, progress
 from starloom.errors import ConfigError, FitError, StarloomError
 from starloom.files import make_folder, write_json
 from starloom.galaxies.scaling_laws import PowerLaw, fit_power_law
@@ -188,6 +188,7 @@ def run_grid(
         known[cell] = {**asdict(cell), **found}
         write_json(place / f"{cell.name}.json", {"grid": identity, **known[cell]})
 
+    executor = executor or executors.executor()
     with progress.bar("scaling grid", len(missing), "trainings") as advance:
         if executor is None and (workers == 1 or len(missing) <= 1):
             for cell in missing:

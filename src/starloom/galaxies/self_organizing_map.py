@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
 from starloom.galaxies.map_grid import Grid
 from starloom.galaxies.map_quality import Quality, measure
@@ -211,6 +212,10 @@ class FittedSOM:
         result["cell_distance"] = distance
         result["features_used"] = used
         result["reason"] = reason
+        record(
+            result, "cells of a self-organizing map", rows=self.grid.rows, columns=self.grid.columns,
+            features=list(self.features.columns), trained_on=self.trained_on,
+        )  # fmt: skip
         return result
 
     def _find(self, table: QTable, workers: int) -> tuple[NDArray[np.int64], Array, NDArray[np.int64], Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom import executors
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
@@ -160,19 +161,37 @@ def count_at(
         raise ConfigError("the places of a completeness must be one or more finite positions (n, 3) in kpc")
     blocks = range(0, len(places), PLACES)
     rngs = np.random.SeedSequence(seed).spawn(len(blocks))
-    parts = []
+    parts: dict[int, NDArray[np.int64]] = {}
+    paths: dict[int, Path] = {}
+    todo = []
     for number, start in enumerate(blocks):
         block = places[start : start + PLACES]
-        path = None if folder is None else Path(folder) / f"completeness-{_digest(test, block, seed, number)}.npy"
-        if path is not None and (kept := _kept(path, len(block))) is not None:
-            parts.append(kept)
-            continue
-        parts.append(test.counts(block, np.random.default_rng(rngs[number]), workers))
-        if path is not None:
-            _keep(path, parts[-1])
-        if number % 20 == 19:
-            progress(f"completeness: {start + len(block)} of {len(places)} places")
-    return Counts(np.concatenate(parts), test.samples, test.share)
+        if folder is not None:
+            paths[number] = Path(folder) / f"completeness-{_digest(test, block, seed, number)}.npy"
+            if (kept := _kept(paths[number], len(block))) is not None:
+                parts[number] = kept
+                continue
+        todo.append((number, _Block(test, block, rngs[number], workers)))
+    for place, counts in executors.each(_counts, [block for _, block in todo], what="block of places"):
+        number = todo[place][0]
+        parts[number] = counts
+        if number in paths:
+            _keep(paths[number], counts)
+        if len(parts) % 20 == 0:
+            progress(f"completeness: {min(len(parts) * PLACES, len(places))} of {len(places)} places")
+    return Counts(np.concatenate([parts[number] for number in range(len(blocks))]), test.samples, test.share)
+
+
+@dataclass(frozen=True)
+class _Block:
+    test: KinematicTest
+    places: Array
+    seed: np.random.SeedSequence
+    workers: int | None
+
+
+def _counts(block: _Block) -> NDArray[np.int64]:
+    return block.test.counts(block.places, np.random.default_rng(block.seed), block.workers)
 
 
 def _digest(test: KinematicTest, block: Array, seed: int, number: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.integrals import angular_momentum
@@ -108,6 +109,10 @@ class MetalPoorDisk:
         if orbits:
             self._orbits(stars)
         stars.meta["frame"], stars.meta["potential"] = self.frame_name, self.potential_name
+        record(
+            stars, "metal-poor stars near the plane", potential=self.potential_name, frame=self.frame_name,
+            fe_h=list(self.fe_h), height=list(self.height), draws=self.draws, seed=self.seed,
+        )  # fmt: skip
         return stars
 
     def _motion(self, stars: QTable, label: str) -> tuple[Floats, Floats, Floats, list[str]]:

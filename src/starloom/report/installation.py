@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starloom.files import make_folder
 
-IMPORT_NAMES = {"scikit-learn": "sklearn"}
+IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
 LITTLE_DISK_GB = 2.0
 LITTLE_MEMORY_GB = 3.0
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.catalog.expression_values import Block, Raw
 from starloom.catalog.expressions import Node, parse, walk
+from starloom.catalog.provenance import KEY, record
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
 from starloom.sdss.carton import Carton, Rule, formulas
 from starloom.sdss.cartons import GENERATION, circles, generation
@@ -282,6 +283,8 @@ def assign(selection: Selection, table: Any, ids: str = "catalogid") -> QTable:
     gone = np.isnan(joined["priority"])
     numbers = np.where(gone, NO_PRIORITY, np.nan_to_num(joined["priority"])).astype(np.int32)
     result["priority"] = MaskedColumn(numbers, mask=gone)
+    result.meta[KEY] = source.meta.get(KEY, "[]")
+    record(result, "cartons", cartons=[c.label for c in selection.cartons], skipped=sorted(selection.skipped))
     return result
 
 
@@ -329,4 +332,5 @@ def combine(memberships: QTable) -> QTable:
         result["firstcarton" if name == "carton" else name] = best[name]
     result["n_cartons"] = (ends - firsts).astype(np.int32)
     result["cartons"] = np.array([" ".join(names[a:b]) for a, b in zip(firsts, ends, strict=True)])
+    result.meta[KEY] = memberships.meta.get(KEY, "[]")
     return result

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.provenance import record
 from starloom.errors import CatalogError, ConfigError, ModelFileError
 from starloom.selection.shrinkage import product_of_betas, shrink
 from starloom.stats.intervals import JEFFREYS, fraction_interval
@@ -265,6 +266,11 @@ class FittedSelection:
                 rows[f"p_{stage}{name}"] = np.where(inside, values[place], np.nan)
         rows["n_parent"] = np.where(inside, self.counts[0][place], 0.0)
         rows["reason"] = reason
+        record(
+            rows, "selection function from a parent catalog", stages=list(self.setting.stages),
+            nside=self.setting.nside, magnitude=self.setting.magnitude.column,
+            color=None if self.setting.color is None else self.setting.color.column,
+        )  # fmt: skip
         return rows
 
     def log_prob(self, table: Any, stage: str | None = None, *, label: str = "the table") -> Floats:

@@ -47,7 +47,7 @@ def open_fits(path: str | Path) -> Iterator[Any]:
                 yield file
     except CatalogError as error:
         raise error if str(path) in str(error) else type(error)(f"{path}: {error}") from error
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, VerifyError) as error:
         remark = " ".join(str(error).split())[:200] or type(error).__name__
         raise CatalogError(
             f"{path} cannot be read as a FITS file of spectra: {remark}; it may be truncated or corrupt, get it again"

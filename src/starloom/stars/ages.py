@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.errors import CatalogError, ConfigError, FitError, MissingColumnError, ModelFileError
 from starloom.files import write_json
@@ -200,6 +201,7 @@ class AgeForest:
             else:
                 reasons.append("")
         result["reason"] = np.array(reasons, dtype=str)
+        record(result, "ages from a forest", inputs=list(self.inputs), trained_on=self.trained_on, stars=self.stars)
         return result
 
     def save(self, folder: str | Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.provenance import record
 from starloom.errors import CatalogError, FitError, ModelFileError
 from starloom.seeds import generator, torch_generator
 from starloom.stars import seismic_catalog as catalog
@@ -315,6 +316,7 @@ class SeismicAges:
         found["quality"] = quality
         found["reason"] = catalog.reasons(quality, spectra.reasons)
         found.meta["quality_bits"] = {name: f"{bit}: {meaning}" for name, (bit, meaning) in catalog.FLAGS.items()}
+        record(found, "seismic quantities and ages from spectra", pairs=self.history.get("pairs"))
         return found
 
     def _quality(

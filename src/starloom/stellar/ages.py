@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.errors import ConfigError
 from starloom.stellar.age_lattice import AgeLattice
@@ -243,6 +244,12 @@ class StarAges:
         result["chi2"], result["measured"] = found.chi2, found.measured
         result["reason"] = np.array(found.reasons, dtype=str)
         result.meta["models"] = self.lattice.source
+        record(
+            result, "ages from isochrones", models=self.lattice.source, alpha=self.alpha, bands=self.lattice.bands,
+            age=[float(10.0 ** (end - 9.0)) for end in self.lattice.log_age[[0, -1]]], draws=self.draws,
+            distance_prior=self.distance_prior, parallax_zero_point=self.parallax_zero_point, most_a_v=self.most_a_v,
+            seed=self.seed,
+        )  # fmt: skip
         return result
 
     def posteriors(

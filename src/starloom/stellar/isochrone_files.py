@@ -70,6 +70,13 @@ def _row(path: Path, number: int, line: str, width: int) -> list[float]:
         raise CatalogError(f"{path}, line {number}: {error}") from error
 
 
+def _number(path: Path, line: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise CatalogError(f"{path}, line {line}: {text[:40]!r} is not a number") from error
+
+
 def _absent_as_nan(magnitudes: Floats) -> Floats:
     return np.where(np.abs(magnitudes) > _MISSING_MAGNITUDE, np.nan, magnitudes)
 
@@ -105,10 +112,10 @@ def read_mist(path: str | Path) -> list[Isochrone]:
         elif match := _MIST_TOTAL.match(line):
             total = int(match[1])
         elif match := _MIST_A_V.match(line):
-            a_v = float(match[1])
+            a_v = _number(path, k + 1, match[1])
         elif line.startswith("#") and "Yinit" in line and k + 1 < len(lines):
             values = dict(zip(line.lstrip("# ").split(), lines[k + 1].lstrip("# ").split(), strict=False))
-            fe_h = float(values["[Fe/H]"]) if "[Fe/H]" in values else None
+            fe_h = _number(path, k + 2, values["[Fe/H]"]) if "[Fe/H]" in values else None
             k += 1
         elif match := _MIST_COUNT.match(line):
             count, width = int(match[1]), int(match[2])

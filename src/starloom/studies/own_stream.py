@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from starloom.errors import CatalogError, ConfigError
+from starloom.errors import ConfigError
 from starloom.files import RunFolder, sha256
 from starloom.results.record import InputRecord, Results
 from starloom.studies.study import check_resumed
@@ -105,29 +105,16 @@ def score(model: str | Path, table: str | Path, out: str | Path) -> dict[str, An
     dict
         ``rows``, ``used``, ``expected`` members, ``above_half``, and ``reasons``: why rows were not used -> how many.
     """
-    from starloom.catalog.tables import read_table, write_table
-    from starloom.streams.fitted import FittedStream
+    from starloom.catalog import row_jobs
+    from starloom.streams.scoring import ROWS, ScoreJob, Tally
 
     folder = Path(model)
     inner = folder / "model"
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; give the result of `starloom streams fit`")
-    stars = read_table(table)
-    if len(stars) == 0:
-        raise CatalogError(f"{table} has no rows; there is nothing to score")
-    fitted = FittedStream.load(inner if inner.is_dir() else folder)
-    membership = fitted.predict(stars)
-    write_table(membership, out)
-    used = np.asarray(membership["reason"]) == ""
-    probability = np.asarray(membership["p_member"])[used]
-    reasons, counts = np.unique(np.asarray(membership["reason"])[~used], return_counts=True)
-    return {
-        "rows": len(membership),
-        "used": int(used.sum()),
-        "expected": float(probability.sum()),
-        "above_half": int((probability > 0.5).sum()),
-        "reasons": dict(zip(reasons.tolist(), counts.tolist(), strict=True)),
-    }
+    chosen = inner if inner.is_dir() else folder
+    row_jobs.run(ScoreJob(str(chosen.absolute())), table, out, rows=ROWS)
+    return Tally.of(out).as_dict()
 
 
 def describe_fit(file: StreamFile, stars: QTable, seed: int, folder: RunFolder) -> Results:

@@ -1,0 +1,89 @@
+"""Rows through a job in parts: the cut does not change the result, damage leaves nothing behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from starloom import read_table, write_table
+from starloom.catalog import row_jobs
+from starloom.catalog.provenance import history, record
+from starloom.errors import CatalogError
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Adds the number of each row, and a reason to every third."""
+
+    def __call__(self, batch, first):
+        found = batch.copy()
+        found["number"] = first + np.arange(len(batch))
+        found["reason"] = np.where(found["number"] % 3 == 0, "third", "")
+        record(found, "noted", seed=1)
+        return found
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rows = QTable({"source_id": np.arange(100) + 2**60})
+    write_table(rows[:37], tmp_path / "in" / "a.parquet")
+    write_table(rows[37:], tmp_path / "in" / "b.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize("rows", [1, 7, 37, 1000])
+def test_any_cut_gives_the_same_rows(folder, rows):
+    done = row_jobs.run(Noted(), folder / "in", folder / "out.parquet", rows=rows)
+    found = read_table(folder / "out.parquet")
+    assert done == row_jobs.Done(100, 34)
+    assert np.array_equal(found["source_id"], np.arange(100) + 2**60)
+    assert np.array_equal(found["number"], np.arange(100))
+    assert history(found)[0]["step"] == "noted"
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "out.parquet"]
+
+
+def test_numbers_begin_at_multiples(folder):
+    row_jobs.run(Noted(), folder / "in", folder / "out.parquet", rows=20, align=10)
+    number = np.asarray(read_table(folder / "out.parquet")["number"])
+    assert number[:37].tolist() == list(range(37))
+    assert number[37:].tolist() == list(range(40, 103))  # the next file begins with a block of its own
+
+
+@pytest.mark.parametrize("ending", ["fits", "csv", "parquet"])
+def test_other_files_and_tables_in_memory(folder, ending):
+    table = QTable({"source_id": np.arange(25)})
+    path = write_table(table, folder / f"in.{ending}")
+    for source in (table, path, str(path)):
+        done = row_jobs.run(Noted(), source, folder / f"out.{ending}", rows=10)
+        assert done.rows == 25
+        assert np.array_equal(read_table(folder / f"out.{ending}")["number"], np.arange(25))
+    assert not list(folder.glob(".*parts"))
+
+
+def test_what_cannot_be_done_leaves_nothing(folder):
+    out = folder / "out.parquet"
+    write_table({"kept": np.array([1])}, out)
+
+    def broken(batch, first):
+        raise CatalogError("row 3 is wrong") if first else CatalogError("wrong")
+
+    cases = [
+        (broken, folder / "in", "wrong"),
+        (lambda batch, first: {"a": 1}, folder / "in", "not a QTable"),
+        (lambda batch, first: batch if first == 0 else QTable({"b": np.ones(1)}), folder / "in", "other columns"),
+        (Noted(), folder / "nothing.parquet", "does not exist"),
+    ]
+    (folder / "cut.parquet").write_bytes((folder / "in" / "a.parquet").read_bytes()[:-20])
+    cases.append((Noted(), folder / "cut.parquet", "truncated"))
+    write_table({"source_id": np.arange(0)}, folder / "empty.parquet")
+    cases.append((Noted(), folder / "empty.parquet", "no rows"))
+    for job, source, said in cases:
+        with pytest.raises(CatalogError, match=said):
+            row_jobs.run(job, source, out, rows=20)
+        assert read_table(out).colnames == ["kept"]
+        assert not list(folder.glob(".*"))
+    with pytest.raises(CatalogError, match="unknown kind"):
+        row_jobs.run(Noted(), folder / "in", folder / "out.docx")
