@@ -29,7 +29,7 @@ from starloom.sdss import targets
 from starloom.sdss.cartons import carton
 from starloom.selection.empirical import Axis, EmpiricalSelection, FittedSelection
 from starloom.selection.tracers import Tracers
-from starloom.simulation.components import Component, ExponentialDisk
+from starloom.simulation.components import ExponentialDisk, StellarComponent
 from starloom.simulation.milky_way import A_V_PER_EBV, Galaxy, positions
 from starloom.simulation.observing import Gaia, TwoMass, observe
 from starloom.stellar.extinction import ExponentialDust
@@ -181,7 +181,7 @@ def density(stars: QTable, cells: QTable, frame: GalacticFrame) -> tuple[QTable,
 def mock_parent(rows: int, setting: Setting, seed: int, *, length: float = 2.6, height: float = 0.3) -> QTable:
     """A parent catalog of a disk of known density; a survey observes a share of it that changes over the sky."""
     rng = np.random.default_rng(seed)
-    disk = Component(
+    disk = StellarComponent(
         "disk", ExponentialDisk(length, height), (min(setting.ages), max(setting.ages)), (-0.1, 0.15), (0.0, 0.01),
         (40.0, 25.0, 18.0), 12.0, local_density=0.03,
     )  # fmt: skip

@@ -78,7 +78,7 @@ class Bulge:
 
 @dataclass(frozen=True)
 class DiskAndBulge:
-    """Disks and a bulge as one component of a potential; see :class:`starloom.dynamics.components.Component`."""
+    """Disks and a bulge as one component of a potential; see :class:`starloom.dynamics.components.MassComponent`."""
 
     name: str
     disks: tuple[Disk, ...]
