@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import numpy as np
 from bars import Experiment, Numbers, Pooled, System
 from sections import page
 
@@ -89,10 +90,17 @@ class Cache:
 
     def add(self, record: dict[str, Any]) -> None:
         """Append a record; the file is replaced as a whole, so a kill leaves no half line."""
-        line = json.dumps(self.key | record, allow_nan=False)
+        line = json.dumps(self.key | record, allow_nan=False, default=_plain)
         with lock(self.path.with_suffix(".lock")):
             write_text(self.path, "".join(f"{old}\n" for old in [*self._lines(), line]))
         self.records[record["seed"]] = self.key | record
+
+
+def _plain(value: Any) -> Any:
+    """The value of a numpy scalar: a comparison of two of them is one, and JSON does not know it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be kept as JSON")
 
 
 def run(experiment: Experiment, seeds: Sequence[int], cache: Cache) -> None:

@@ -148,13 +148,17 @@ def _own(study: Study, data: str) -> Inputs:
     primary = study.primary
     if primary is None:
         raise ConfigError(f"{study.name} has no input that a table of your own could stand in for")
+    from starloom.catalog.surveys import SURVEYS, identify
+
     table, record = _read_own(primary.name, data)
+    fitting = identify(table)
+    notes = [SURVEYS[name].note for name, _ in fitting[:1] if SURVEYS[name].note]
     if study.schema is not None:
         table = study.schema.apply(table, label=data)
     if len(table) == 0:
         raise CatalogError(f"{data} has no rows; {study.name} needs some")
     found = _real(study, {primary.name: Input(table, record)})
-    found.warnings.insert(0, f"This run is on your own table, {data}: published numbers are analogous only.")
+    found.warnings[:0] = [f"This run is on your own table, {data}: published numbers are analogous only.", *notes]
     return found
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydantic
 
-from starloom.catalog.surveys import SURVEYS, identify
 from starloom.errors import CatalogError
 from starloom.halo.metal_poor_schema import METAL_POOR
 from starloom.results.record import Bar, InputRecord, Published, Results
@@ -96,9 +95,6 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     results.inputs = [entry.record for entry in inputs.values()]
     if "stars" in inputs:
         stars = inputs["stars"].table
-        fitting = identify(stars)
-        if fitting and SURVEYS[fitting[0][0]].note:
-            results.warn(SURVEYS[fitting[0][0]].note)
     else:
         stars = made_sample(config)
         origin = "made here: a halo with a known prograde fraction and turn-off stars of 12 Gyr, seen as H3 sees them"
