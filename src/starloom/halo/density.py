@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
-from starloom.halo.density_kernel import RADIAL, log_densities
+from starloom.halo.density_kernel import log_densities
 from starloom.halo.orientation import axes, own_names, quaternion, rotation, turn_from, turned_quaternion
 
 Array = NDArray[np.float64]
@@ -296,6 +296,3 @@ def _form(value: Mapping[str, float]) -> Array:
     scale = np.array([1.0, value.get("p", 1.0) ** -2, value.get("q", 1.0) ** -2])
     matrix = (rows.T * scale) @ rows
     return np.asarray(matrix[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])
-
-
-__all__ = ["KINDS", "RADIAL", "DensityModel", "DiskDensity", "Kind", "axes"]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from starloom.dynamics.frames import GalacticFrame
 from starloom.halo.completeness import Velocities
-from starloom.halo.density import DensityModel, axes
+from starloom.halo.density import DensityModel
 from starloom.halo.mass import volume_integral
+from starloom.halo.orientation import axes
 from starloom.halo.survey import FRAME
 from starloom.seeds import generator
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from starloom.errors import ConfigError, FitError
 from starloom.halo.likelihood import HaloLikelihood
 from starloom.halo.orientation import AXES, AxisDirection, axes, rows_of, shape_tensor
+from starloom.inference.chains import effective_sample_size, split_r_hat
 from starloom.seeds import generator
 
 Array = NDArray[np.float64]
@@ -29,6 +30,7 @@ EDGE = 12.0  # logits beyond it are at the edge of the prior
 FEW_CELLS = 4000  # for the first climbs
 INSIDE = 8.0  # the same for climbs of the posterior
 POLISHED = 4  # of the first climbs, taken on with all cells
+ACCEPTED = 0.8  # share of NUTS steps: with 0.9 a gradient bought fewer effective draws, and neither diverged
 WIDER = 1.5  # how much farther apart than the posterior's draws the chains begin
 STEP = 0.03  # of the coordinates, for the curvature at the mode: wide enough to smooth over single cells
 WIDEST = 2.0  # standard deviation that the curvature may ask for in a logit, where the prior's is 1.8
@@ -307,7 +309,7 @@ def sample_posterior(
     try:
         trace = nutpie.sample(
             model, draws=draws, tune=tune, chains=chains, cores=min(workers, chains), seed=seed, progress_bar=False,
-            save_warmup=False, **({"target_accept": 0.9} | options),
+            save_warmup=False, **({"target_accept": ACCEPTED} | options),
         )  # fmt: skip
     except RuntimeError as error:
         raise FitError(f"NUTS could not draw from this posterior: {error}") from error
@@ -400,34 +402,3 @@ def sample_emcee(
     y = np.moveaxis(sampler.get_chain(discard=discard), 0, 1)
     values = np.moveaxis(sampler.get_log_prob(discard=discard), 0, 1)
     return Posterior(likelihood.model.names, likelihood.model.physical(y), y, values, 0, walkers * (steps + 1), "emcee")
-
-
-# ----------------------------------------------------------------------------------------------------- diagnostics
-
-
-def effective_sample_size(values: Array) -> float:
-    """Effective number of draws of (chains, n) by Geyer's initial monotone sequence (arXiv:1903.08008, section 3)."""
-    chains, n = values.shape
-    centered = values - values.mean(axis=1, keepdims=True)
-    padded = np.fft.rfft(centered, 2 * n, axis=1)
-    covariance = np.fft.irfft(padded * np.conj(padded), 2 * n, axis=1)[:, :n].real / n
-    within = float(np.mean(covariance[:, 0]) * n / (n - 1))
-    between = float(np.var(values.mean(axis=1), ddof=1)) if chains > 1 else 0.0
-    total = within * (n - 1) / n + between
-    if not total > 0:
-        return float("nan")
-    rho = 1.0 - (within - covariance.mean(axis=0) * n / (n - 1)) / total
-    rho[0] = 1.0
-    pairs = rho[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
-    last = int(np.argmax(pairs <= 0)) if (pairs <= 0).any() else len(pairs)
-    kept = np.minimum.accumulate(pairs[:last])
-    return float(chains * n / max(-1.0 + 2.0 * kept.sum(), 1.0 / np.log10(max(chains * n, 10))))
-
-
-def split_r_hat(values: Array) -> float:
-    """R-hat of (chains, n), each chain cut in two."""
-    n = values.shape[1] // 2
-    halves = np.concatenate([values[:, :n], values[:, n : 2 * n]])
-    within = float(np.mean(np.var(halves, axis=1, ddof=1)))
-    between = float(np.var(halves.mean(axis=1), ddof=1))
-    return math.sqrt((n - 1) / n + between / within) if within > 0 else float("nan")

@@ -178,7 +178,7 @@ def _profile(work: Analysis, merger: Answer, halo: Answer) -> Figure:
 
 def _along(answer: Answer, point: Array, m: Array) -> Array:
     """Density along the long axis, one at the Sun."""
-    from starloom.halo.density import axes
+    from starloom.halo.orientation import axes
 
     direction = axes(dict(zip(answer.model.names, point, strict=True)))[0]
     return answer.model.halo(point, m[:, None] * direction, FRAME.sun.x)

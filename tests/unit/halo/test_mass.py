@@ -13,11 +13,9 @@ from starloom.halo.mass import earlier_halo_mass, halo_mass, stellar_mass, volum
 from starloom.halo.mock import AUTHORS, BROKEN
 from starloom.halo.posterior import (
     best_fit,
-    effective_sample_size,
     evidence,
     sample_emcee,
     sample_posterior,
-    split_r_hat,
 )
 from starloom.halo.survey import FRAME
 
@@ -158,19 +156,3 @@ def test_posterior_of_nuts_is_that_of_emcee_and_the_seed_decides(made):
     middle = np.median(nested.draws, axis=0)
     for place, name in enumerate(nuts.names):
         assert middle[place] == pytest.approx(np.median(nuts.of(name)), abs=1.0 * nuts.of(name).std())
-
-
-def test_diagnostics():
-    rng = np.random.default_rng(1)
-    good = rng.normal(size=(4, 500))
-    assert split_r_hat(good) < 1.02
-    assert 1200 < effective_sample_size(good) < 2600
-    slow = np.cumsum(good, axis=1)
-    assert split_r_hat(slow) > 1.2
-    assert effective_sample_size(slow) < 60
-    walk = np.empty((4, 4000))
-    walk[:, 0] = 0.0
-    noise = rng.normal(size=walk.shape)
-    for k in range(1, walk.shape[1]):
-        walk[:, k] = 0.9 * walk[:, k - 1] + noise[:, k]
-    assert effective_sample_size(walk) == pytest.approx(16_000 * 0.1 / 1.9, rel=0.3)
