@@ -53,7 +53,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     taken += attribution_real.kepler(results, config, giants, named)
     if "apokasc" in inputs:
         apokasc = age_tables.apokasc2_stars(inputs["apokasc"].table)
-        attribution_real.apokasc(results, config, apokasc)
+        taken += attribution_real.apokasc(results, config, apokasc)
         if "xp" in inputs:
             attribution_real.apogee(results, config, apokasc, age_tables.apogee_labels(inputs["xp"].table))
     if "dwarfs" in inputs:

@@ -118,13 +118,45 @@ def _states_apart(results: Results, config: Config, stars: QTable, inputs: Seque
     return taken
 
 
-def apokasc(results: Results, config: Config, stars: QTable) -> None:
-    """Ages of APOKASC-2 from seismology alone."""
+LOGG_ERROR, LUMINOSITY_ERROR = 0.05, 0.04
+"""Errors, dex, given to seismic gravity and luminosity: what DR17's gravities show in the clump, and Gaia's."""
+
+
+def apokasc(results: Results, config: Config, stars: QTable) -> list[Taken]:
+    """Ages of APOKASC-2 from seismology alone; and from what a survey without seismology has, taken apart."""
+    from starloom.stars.ages import ratio_scatter
+    from starloom.stars.forest import ProbabilisticForest
+
     inputs = ("nu_max", "delta_nu", "evolutionary_state")
     say(f"APOKASC-2: ages from {', '.join(inputs)}")
     _validate(
         results, config, stars, inputs, "APOKASC-2, ages from seismology", {"red giants": 28.5, "red clump": 17.5}
     )
+    names = ("teff", "logg", "log_l", "fe_h", "alpha_m")
+    teff, radius = plain(stars, "teff", "K"), plain(stars, "radius", "Rsun")
+    rng = np.random.default_rng(config.seed)
+    logg = plain(stars, "logg") + LOGG_ERROR * rng.normal(size=len(stars))
+    log_l = 2.0 * np.log10(radius) + 4.0 * np.log10(teff / 5772.0) + LUMINOSITY_ERROR * rng.normal(size=len(stars))
+    values = np.column_stack([teff, logg, log_l, plain(stars, "fe_h"), plain(stars, "alpha_m")])
+    age, taken = plain(stars, "age", "Gyr"), []
+    for name, chosen in _states(stars):
+        rows = np.flatnonzero(chosen & np.isfinite(values).all(axis=1))
+        if len(rows) < 2 * LEAST:
+            continue
+        rows = rng.permutation(rows)
+        asked, known = np.array_split(rows, [len(rows) // config.folds])
+        forest = ProbabilisticForest(config.trees, config.min_samples_leaf, seed=config.seed)
+        forest.fit(values[known], np.log10(age[known]))
+        scatter = 100.0 * ratio_scatter(10.0 ** forest.predict(values[asked]), age[asked])
+        results.number(
+            f"APOKASC-2 {name}, without seismology: scatter", scatter, "%",
+            meaning=f"from {', '.join(names)} with errors of a survey; {len(asked)} stars not learned from",
+        )  # fmt: skip
+        few = asked[: config.explained]
+        entry = take_apart(forest, values[few], age[few], names, f"APOKASC-2 {name}")
+        taken.append(entry)
+        record_shares(results, entry, config.seed)
+    return taken
 
 
 def apogee(results: Results, config: Config, kepler: QTable, labels: QTable) -> None:

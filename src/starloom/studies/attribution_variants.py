@@ -127,7 +127,7 @@ def table(stars: int, seed: int, choices: tuple[Choice, ...] = CHOICES) -> QTabl
         "evolution",
         "both",
         "chemistry",
-        "evolution_over_both_kinds",
+        "evolution_over_two",
         "scatter",
         "swapped_bias",
     )
