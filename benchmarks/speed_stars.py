@@ -34,7 +34,7 @@ def section() -> tuple[str, bool]:
         "|---|---|---|---|---|---|",
     ]
     kinds = [("float32", False)] + ([("bfloat16", True)] if has_bfloat16() else [])
-    for name, own in (("small", False), ("small", True), ("paper", True)):
+    for name, own in (("small", True), ("completed", False), ("completed", True), ("paper", True)):
         for word, low in kinds:
             progress.say(f"stars: {name} in {word}")
             lines.append(_inference(name, word, low, own))

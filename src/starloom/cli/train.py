@@ -18,7 +18,7 @@ def star_foundation(
     table: Annotated[
         Path | None, typer.Option(help="Your training table; by default real Gaia XP spectra of APOGEE stars.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="small (CPU minutes) or paper (8.8 million parameters).")] = "small",
+    preset: Annotated[str, typer.Option(help="small (shipped), completed (with a mixture) or paper.")] = "small",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps; those of the shipped model by default.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="Stop before this step; the same command goes on.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every random choice follows from it.")] = 1,

@@ -6,6 +6,7 @@ each requested kind, as a token without a value, asks the result by cross-attent
 ``small`` has, in place of the self-attention, a summary of the tokens: one wide layer that is linear in the values and
 in what is present, a few plain layers, and registers that the requests can ask as they ask the tokens. It too does not
 know an order of the tokens, and for the same CPU time it answers better (measured: docs/star_foundation.md).
+``completed`` is ``small`` with a mixture beneath that says what is missing (:mod:`starloom.stars.completion`).
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Architecture:
         return cls(**{**settings, **tuples, "head": tuple(settings["head"])})
 
 
-SMALL = Architecture(components=8, factors=20)
+SMALL = Architecture()
+COMPLETED = Architecture(components=8, factors=20)
 PAPER = Architecture(
     dimension=128,
     encoder=((16, 1024), (8, 512)),
@@ -87,7 +89,7 @@ PAPER = Architecture(
 )
 """The network of arXiv:2308.10944: with its 118 kinds it has 8,845,529 parameters."""
 
-ARCHITECTURES = {"small": SMALL, "paper": PAPER}
+ARCHITECTURES = {"small": SMALL, "completed": COMPLETED, "paper": PAPER}
 
 
 class Embedding(nn.Module):

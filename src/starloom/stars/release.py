@@ -24,6 +24,7 @@ from starloom.stars.training import Settings
 
 DATASET = "gaia_xp_apogee"
 PAPER_STEPS = 400_000
+COMPLETED_STEPS = 10_000
 
 
 def settings_of(preset: str, steps: int | None = None) -> Settings:
@@ -39,6 +40,8 @@ def settings_of(preset: str, steps: int | None = None) -> Settings:
     chosen = Settings(architecture=ARCHITECTURES[preset])
     if preset == "paper":  # post-norm without a summary: it needs small steps and many of them
         chosen = replace(chosen, learning_rate=1e-4, weight_decay=0.01, steps=PAPER_STEPS)
+    if preset == "completed":
+        chosen = replace(chosen, steps=COMPLETED_STEPS)
     return chosen if steps is None else replace(chosen, steps=steps)
 
 

@@ -63,7 +63,7 @@ class Settings:
     """
 
     architecture: Architecture = ARCHITECTURES["small"]
-    steps: int = 10_000
+    steps: int = 15_000
     learning_rate: float = 2e-3
     warm_up: float = 0.05
     weight_decay: float = 0.05

@@ -248,13 +248,14 @@ def copies_and_strangers(results: Results, scene: Scene, full: Scored) -> None:
     found = score(scene.model, stars, scene.colors, _xp_names(scene)).scatter()
     if "j_h" in found:
         control = found["j_h"] / words["j_h"].scale
+        answering = "network" if scene.model.network.completion is None else "completion"
         for name in ("bp_rp", "j_k"):
             if name in found and not words[name].requested:
                 results.number(
                     f"{name}, never requested in training, over j_h",
                     found[name] / words[name].scale / control,
                     bar=Bar("<=", 2.0) if scene.real else None,
-                    meaning="from the spectrum, each over its scale",
+                    meaning=f"from the spectrum, each over its scale; the {answering} answers",
                 )
 
 
