@@ -162,10 +162,12 @@ def choices(table: QTable) -> Figure:
         ("swapped_bias", "median bias by the other history [%]", (0.0,)),
     ):
         layers: list[Layer] = []
-        for sample in dict.fromkeys(np.asarray(table["sample"]).tolist()):
+        longest = 0
+        for sample, role in (("all stages", "data"), ("red clump", "highlight")):
             rows = np.flatnonzero(np.asarray(table["sample"]) == sample)
-            layers.append(Points(table[column][rows], 1.0 + np.arange(len(rows)), label=sample, role="highlight"))
-        layers += [Line([line, line], [0.5, 17.5], role="reference") for line in lines]
+            longest = max(longest, len(rows))
+            layers.append(Points(table[column][rows], 1.0 + np.arange(len(rows)), label=sample, role=role))  # type: ignore[arg-type]
+        layers += [Line([line, line], [0.5, longest + 0.5], role="reference") for line in lines]
         panels.append(Panel(layers, label, "row of the table 'choices', by sample", invert_y=True))
     return Figure(
         "choices", "What each choice does, in the order of the table 'choices' (1 is the study as it stands). Left: "
