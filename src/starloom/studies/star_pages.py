@@ -269,8 +269,10 @@ def _extinction(scene: Scene) -> Figure:
         with np.errstate(invalid="ignore", divide="ignore"):
             curve = -2.5 * np.log10(dimmed / clear)
         curve = (curve - curve[:, [pivot]])[:, window] / a_k
-        low, middle, high = np.nanpercentile(curve, [16, 50, 84], axis=0)
-        layers += [Band(SAMPLED_NM[window], low, high), Line(SAMPLED_NM[window], middle, f"model, A_K = {a_k:g} mag")]
+        made = np.isfinite(curve).any(axis=0)  # a network of few steps makes fluxes below zero
+        low, middle, high = np.nanpercentile(curve[:, made], [16, 50, 84], axis=0)
+        grid = SAMPLED_NM[window][made]
+        layers += [Band(grid, low, high), Line(grid, middle, f"model, A_K = {a_k:g} mag")]
     law = extinction_curve(SAMPLED_NM) / extinction_curve([2159.0])
     layers.append(Line(SAMPLED_NM[window], (law - law[pivot])[window], "CCM89, R_V = 3.1", role="reference"))
     return Figure(
