@@ -18,7 +18,11 @@ from starloom.studies import registry
 
 HERE = Path(__file__).resolve().parent
 WIDTH, COLORS = 560, 48
-HEAD = """# Gallery
+HEAD = """---
+orphan: true
+---
+
+# Gallery
 
 A figure of each study in its shortest form (`starloom tour`), made small. The pages that a run writes have all figures,
 numbers and tables.
@@ -55,7 +59,8 @@ def section(name: str, folder: Path) -> str | None:
     ]
     lines += [f"![{name}](images/gallery/{name}.png)", "", figure["caption"].replace("|", r"\|"), ""]
     keys = [entry for entry in record["numbers"] if entry["name"] == study.key_number]
-    for entry in (keys or record["numbers"])[:1]:
+    beside = [entry for entry in record["numbers"] if entry["published"] is not None]
+    for entry in [*keys, *beside, *record["numbers"]][:1]:
         text = f"**{entry['name'].replace('_', ' ')}**: {numbers.text(entry['value'])} {entry['unit']}".rstrip()
         if (published := entry["published"]) is not None:
             same = "same data" if published["comparable"] else "other data"
