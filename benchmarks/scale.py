@@ -245,8 +245,9 @@ def page() -> None:
         memory = [points[key]["memory_mb"] for key in sorted(points, key=int)]
         per_row = rate(points)
         hours = [f"{per_row * count / 3600:,.0f} h" for count in SURVEYS.values()]
-        reach = f"{memory[0]:.0f} to {memory[-1]:.0f} MB"
-        lines.append(f"| {meaning} | {' | '.join(cells)} | {reach} | {1e6 * per_row:.3g} us | {' | '.join(hours)} |")
+        reach = f"{memory[0]:.0f} to {memory[-1]:.0f} MB" if len(memory) > 1 else f"{memory[0]:.0f} MB"
+        row = f"{1e6 * per_row:.3g} us" if len(points) > 1 else f"at most {1e6 * per_row:,.0f} us"
+        lines.append(f"| {meaning} | {' | '.join(cells)} | {reach} | {row} | {' | '.join(hours)} |")
     text = PAGE.read_text()
     start, end = text.index("<!-- table -->"), text.index("<!-- end -->")
     PAGE.write_text(text[:start] + "<!-- table -->\n" + "\n".join(lines) + "\n" + text[end:])

@@ -52,20 +52,17 @@ class HealpixMap:
                 table = next(unit for unit in units if isinstance(unit, fits.BinTableHDU))
                 header, names = table.header, table.columns.names
                 values = np.asarray(table.data[column or names[0]], dtype=np.float64).ravel()
+                nside, order = int(header.get("NSIDE", 0)), str(header.get("ORDERING", "")).strip().lower()
+                system = str(header.get("COORDSYS", "G")).strip()
         except StopIteration as error:
             raise CatalogError(f"{path} has no binary table, so it is no HEALPix map") from error
         except Exception as error:  # astropy raises anything on a damaged file
             raise CatalogError(f"{path} cannot be read as a HEALPix map: {error or type(error).__name__}") from error
-        try:
-            nside = int(header.get("NSIDE", 0))
-        except (TypeError, ValueError) as error:
-            raise CatalogError(f"{path}: its NSIDE is {header.get('NSIDE')!r}, not a whole number") from error
-        order = str(header.get("ORDERING", "")).strip().lower()
-        frame = _FRAMES.get(str(header.get("COORDSYS", "G")).strip().upper())
+        frame = _FRAMES.get(system.upper())
         if len(values) != 12 * nside**2 or order not in ("ring", "nested") or frame is None:
             raise CatalogError(
                 f"{path} is no whole-sky HEALPix map: {len(values)} values, NSIDE {nside}, ORDERING {order!r}, "
-                f"COORDSYS {header.get('COORDSYS')!r}"
+                f"COORDSYS {system!r}"
             )
         return cls(values, order, frame, Path(path).name)
 

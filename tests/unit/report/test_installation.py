@@ -27,6 +27,16 @@ def test_a_sound_installation_has_no_problem(few_packages, tmp_path):
     assert facts["data cache"] == str(tmp_path / "cache")
 
 
+def test_every_package_is_known_by_its_module():
+    from importlib.util import find_spec
+
+    from packaging.requirements import Requirement
+
+    needed = [Requirement(line) for line in metadata.requires("starloom")]
+    for name in [one.name for one in needed if one.marker is None]:
+        assert find_spec(installation.IMPORT_NAMES.get(name, name.replace("-", "_"))) is not None, name
+
+
 @pytest.mark.parametrize(
     ("requirement", "problem"),
     [
