@@ -87,9 +87,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "lite0": Recipe(
         IMAGENET,
-        galaxies=12_000,
+        galaxies=10_000,
         pixels=96,
-        schedule=Schedule(steps=1900, batch=32, learning_rate=1e-3, average=0.995, still_norms=True, frozen=3),
+        schedule=Schedule(steps=1200, batch=32, learning_rate=1e-3, average=0.995, still_norms=True, frozen=3),
     ),
 }
 
