@@ -290,7 +290,7 @@ def _epoch(
             if apart is not None:
                 loss = loss + settings.contrastive * (apart.float() * usable.to(place)).sum() / len(whole) * size
             done = epoch * len(batches) + step
-            fraction = rate_share(done, settings.epochs * len(batches), settings.warm_up)
+            fraction = rate_share(done + 1, settings.epochs * len(batches), settings.warm_up)  # the last one rests
             descent.step(loss, fraction, f"in epoch {epoch + 1}", number=done)
             if network.branch is not None:
                 network.branch.follow(network.encoder)

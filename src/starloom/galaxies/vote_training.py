@@ -178,7 +178,7 @@ def train_on_votes(
     for part in (one for parts_of in parts[len(parts) - plan.frozen :] for one in parts_of):
         part.requires_grad_(False)
     if plan.half:  # this layout is the faster one for convolutions in bfloat16, and for those only
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's own types
         encoder.channels_last = True
     last = plan.steps if until is None else min(until, plan.steps)
     _train_mode(model, plan)
@@ -222,7 +222,7 @@ def train_on_votes(
         stand.seconds += time.process_time() - clock
     model.load_state_dict(descent.average)
     if plan.half:
-        model.to(memory_format=torch.contiguous_format)
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         encoder.channels_last = type(encoder).channels_last
     model.requires_grad_(True)
     return model.eval(), stand
