@@ -120,10 +120,11 @@ def transfer_to_made(results: Results, scene: Scene, pages: Any) -> None:
                 published=PUBLISHED if reference == IMAGENET else None,
                 meaning=f"mean over {len(table)} made questions at {most} labels, linear probes of the pretrained",
             )  # fmt: skip
-    own = reduction_table(last, SMALL, SCRATCH)
-    if len(own):
-        results.number(f"relative error reduction of {SMALL} against scratch", float(np.mean(own["reduction"])),
-                       meaning="the small carried encoder, the same network")  # fmt: skip
+    for reference, meaning in ((SCRATCH, "the same network"), (IMAGENET, "an EfficientNet-Lite0")):
+        own = reduction_table(last, SMALL, reference)
+        if len(own):
+            results.number(f"relative error reduction of {SMALL} against {reference}", float(np.mean(own["reduction"])),
+                           meaning=f"the small carried encoder against {meaning}")  # fmt: skip
     if all(BOTH in methods and IMAGENET in methods for methods in errors.values()):
         mean = {
             name: np.array([np.mean([np.mean(errors[t][name][n]) for t in errors]) for n in config.task_labels])
