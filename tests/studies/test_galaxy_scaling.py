@@ -61,9 +61,9 @@ def test_real_votes_and_real_pictures(tmp_path):
     record, numbers, _ = check(run(tmp_path / "real", "real", "real_pictures=160"))
     assert {entry["kind"] for entry in record["inputs"]} == {"real", "simulated"}
     assert numbers["odd spirals: ROC area, hand-made"]["value"] > 0.65  # 160 pictures: 0.84 +- 0.03 on all
-    assert numbers["largest distance between the two distributions"]["value"] < 0.28  # 0.261 is reached
+    assert numbers["largest distance between the two distributions"]["value"] < 0.25
     best = [entry["value"] for name, entry in numbers.items() if name.startswith("odd spirals: ROC area, ImageNet")]
     if best:  # the weights of ImageNet can be had
-        assert max(best) > 0.65
+        assert max(best) > 0.7
         published = numbers["relative error reduction against ImageNet"]["published"]
         assert published["comparable"] is False

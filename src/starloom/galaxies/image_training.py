@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 import math
 import time
@@ -23,13 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from starloom import progress
-from starloom.errors import ConfigError, FitError, ModelFileError
+from starloom.errors import ConfigError, FitError
 from starloom.galaxies.augmentation import Augmentation
 from starloom.galaxies.contrastive import ViewBranch
+from starloom.galaxies.descent import Descent, identity_of, rate_share
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_feed import ImageFeed
 from starloom.galaxies.tasks import Task
-from starloom.neural.checkpoints import load_tensors, save_tensors
 from starloom.neural.processes import has_bfloat16, process_group, world
 from starloom.neural.training import one_thread
 
@@ -205,13 +204,15 @@ def train(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network.branch = ViewBranch(network.encoder).to(place)
-    groups = parameter_groups(network, settings)
-    optimizer = torch.optim.AdamW(groups, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(network, settings), fused=True)
+    descent = Descent(
+        network, optimizer, clip=settings.clip, label=label,
+        identity=identity_of([settings.as_json(), seed], network, rows, held),
+    )  # fmt: skip
     record = Record()
     best: dict[str, Tensor] = {}
-    identity = _identity(network, settings, seed, rows, held)
     if checkpoint is not None and checkpoint.exists():
-        _restore(checkpoint, network, optimizer, best, record, identity)
+        _resume(descent.restore(checkpoint), best, record)
     steps = max(1, math.ceil(len(rows) / settings.batch))
     last = settings.epochs if until is None else min(until, settings.epochs)
     half = settings.precision == "bfloat16" or (settings.precision == "auto" and (device != "cpu" or has_bfloat16()))
@@ -228,7 +229,7 @@ def train(
                 break
             clock = time.process_time()
             loss = _epoch(
-                model, network, feed, targets, labeled, rows, task, settings, optimizer, seed, epoch, steps, half, label
+                model, descent, network, feed, targets, labeled, rows, task, settings, seed, epoch, steps, half
             )
             record.train_losses.append(loss)
             value = _held_out(network, feed, targets, held, task, settings, half) if len(held) else loss
@@ -241,7 +242,12 @@ def train(
             record.stopped_early = _over(record, settings)
             advance(1, f"loss {loss:.4f}, held-out {value:.4f}")
             if checkpoint is not None and rank == 0:
-                _keep(checkpoint, network, optimizer, best, record, identity)
+                descent.keep(checkpoint, {
+                    "best_epoch": torch.tensor(record.best_epoch),
+                    "losses": torch.tensor([record.train_losses, record.held_out_losses], dtype=torch.float64),
+                    "seconds": torch.tensor(record.seconds, dtype=torch.float64),
+                    **{f"best.{name}": value for name, value in best.items()},
+                })  # fmt: skip
         if size > 1:
             torch.distributed.barrier()
     if best:
@@ -255,16 +261,15 @@ def _over(record: Record, settings: Settings) -> bool:
 
 
 def _epoch(
-    model: nn.Module, network: Network, feed: ImageFeed, targets: Tensor, labeled: NDArray[np.bool_],
-    rows: NDArray[np.int64], task: Task, settings: Settings, optimizer: torch.optim.Optimizer, seed: int, epoch: int,
-    steps: int, half: bool, label: str,
+    model: nn.Module, descent: Descent, network: Network, feed: ImageFeed, targets: Tensor,
+    labeled: NDArray[np.bool_], rows: NDArray[np.int64], task: Task, settings: Settings, seed: int, epoch: int,
+    steps: int, half: bool,
 ) -> float:  # fmt: skip
     rank, size = world()
     place = next(network.parameters()).device
     rng = np.random.default_rng([seed, epoch])
     drawn = torch.Generator().manual_seed(int(rng.integers(2**62)))
     batches = [part for part in np.array_split(rng.permutation(rows), steps) if len(part) >= size]
-    learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     set_learning(network, settings)
     total, count = 0.0, 0
     with torch.random.fork_rng(devices=[]):
@@ -272,7 +277,6 @@ def _epoch(
         shares = [part[rank::size] for part in batches]
         for step, (pixels, usable) in enumerate(feed.batches(shares)):
             whole, mine = batches[step], shares[step]
-            _set_rates(optimizer, settings, (epoch * len(batches) + step + 1) / (settings.epochs * len(batches)))
             share = (rank, size, len(whole))
             first = settings.augmentation(pixels, drawn, share).to(place)
             second = settings.augmentation(pixels, drawn, share).to(place) if settings.contrastive > 0 else None
@@ -285,26 +289,15 @@ def _epoch(
             count += int(known.sum())
             if apart is not None:
                 loss = loss + settings.contrastive * (apart.float() * usable.to(place)).sum() / len(whole) * size
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(learning, settings.clip)
-            if not (math.isfinite(float(loss.detach())) and bool(torch.isfinite(norm))):
-                raise FitError(
-                    f"{label}: the loss became {float(loss.detach())} in epoch {epoch + 1}; lower the learning rate"
-                )
-            optimizer.step()
+            done = epoch * len(batches) + step
+            fraction = rate_share(done + 1, settings.epochs * len(batches), settings.warm_up)  # the last one rests
+            descent.step(loss, fraction, f"in epoch {epoch + 1}", number=done)
             if network.branch is not None:
                 network.branch.follow(network.encoder)
     total, number = _over_processes(total, float(count))
     if number == 0:
-        raise FitError(f"{label}: none of the images can be read and has a label")
+        raise FitError(f"{descent.label}: none of the images can be read and has a label")
     return total / number
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, settings: Settings, done: float) -> None:
-    rise = min(1.0, done / settings.warm_up) if settings.warm_up > 0 else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = group["full_lr"] * rise * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
 
 @torch.no_grad()
@@ -339,46 +332,8 @@ def _over_processes(*values: float) -> tuple[float, ...]:
     return tuple(together.tolist())
 
 
-def _identity(
-    network: Network, settings: Settings, seed: int, rows: NDArray[np.int64], held: NDArray[np.int64]
-) -> Tensor:
-    shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
-    digest = hashlib.sha256(json.dumps([settings.as_json(), seed, shapes], sort_keys=True).encode())
-    digest.update(rows.tobytes() + held.tobytes())
-    return torch.tensor(list(digest.digest()), dtype=torch.uint8)
-
-
-def _keep(
-    path: Path, network: Network, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], record: Record,
-    identity: Tensor,
-) -> None:  # fmt: skip
-    tensors = {"identity": identity, "best_epoch": torch.tensor(record.best_epoch)}
-    tensors["losses"] = torch.tensor([record.train_losses, record.held_out_losses], dtype=torch.float64)
-    tensors["seconds"] = torch.tensor(record.seconds, dtype=torch.float64)
-    tensors |= {f"weight.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    for name, parameter in network.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{name}|{key}"] = torch.as_tensor(value)
-    save_tensors(path, tensors)
-
-
-def _restore(
-    path: Path, network: Network, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], record: Record,
-    identity: Tensor,
-) -> None:  # fmt: skip
-    tensors = load_tensors(path)
-    if "identity" not in tensors or not torch.equal(tensors["identity"], identity):
-        raise ModelFileError(
-            f"{path} belongs to a training with other settings, images or seed; remove it to start anew"
-        )
-    network.load_state_dict({name: tensors[f"weight.{name}"] for name in network.state_dict()})
-    best |= {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
-    for name, parameter in network.named_parameters():
-        start = f"optimizer.{name}|"
-        found = {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
-        if found:
-            optimizer.state[parameter] = found
-    record.train_losses, record.held_out_losses = tensors["losses"].tolist()
-    record.best_epoch, record.seconds = int(tensors["best_epoch"]), float(tensors["seconds"])
+def _resume(kept: dict[str, Tensor], best: dict[str, Tensor], record: Record) -> None:
+    best |= {name.removeprefix("best."): value for name, value in kept.items() if name.startswith("best.")}
+    record.train_losses, record.held_out_losses = kept["losses"].tolist()
+    record.best_epoch, record.seconds = int(kept["best_epoch"]), float(kept["seconds"])
     record.resumed_at = len(record.train_losses)

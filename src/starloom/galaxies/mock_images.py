@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ BLOCK = 64  # galaxies a thread takes at a time
 
 
 @cache
-def _kernel() -> Any:
+def kernels() -> tuple[Any, Any, Any]:
+    """Compiled: pictures of rows of parameters; the light of one galaxy before any blur; a blur."""
     import numba
 
     (
@@ -317,10 +319,11 @@ def _kernel() -> Any:
                     pictures[n, row, column, 1] = np.uint8(min(max(255.0 * (green * factor + 0.02), 0.0), 255.0))
                     pictures[n, row, column, 2] = np.uint8(min(max(255.0 * (blue * factor + 0.02), 0.0), 255.0))
 
-    return draw_all
+    return draw_all, galaxy, blur
 
 
-def _rows(galaxies: QTable) -> Array:
+def parameter_rows(galaxies: QTable) -> Array:
+    """The parameters as an array, shape (n, parameters), checked."""
     missing = [name for name in PARAMETERS if name not in galaxies.colnames]
     if missing:
         raise MissingColumnError(
@@ -344,17 +347,23 @@ def _rows(galaxies: QTable) -> Array:
 def _render(galaxies: QTable, size: int, threads: int | None, keep_bands: bool) -> tuple[NDArray[np.uint8], Array]:
     if not SMALLEST <= size <= LARGEST:
         raise ConfigError(f"an image has {SMALLEST} to {LARGEST} pixels across, got {size}")
-    rows = _rows(galaxies)
+    rows = parameter_rows(galaxies)
     keys = np.asarray(galaxies["image_key"]).astype(np.uint64)
     count = len(rows)
     pictures = np.empty((count, size, size, 3), dtype=np.uint8)
     bands = np.empty((count if keep_bands else 0, 3, size, size))
-    kernel = _kernel()
+    kernel = kernels()[0]
 
     def work(start: int) -> None:
         part = slice(start, start + BLOCK)
         kernel(rows[part], keys[part], size, pictures[part], bands[part])
 
+    in_blocks(work, count, threads)
+    return pictures, bands
+
+
+def in_blocks(work: Callable[[int], None], count: int, threads: int | None) -> None:
+    """Call ``work`` with the first row of each block of ``BLOCK`` rows, on plain threads."""
     starts = range(0, count, BLOCK)
     workers = max(min(threads or os.cpu_count() or 1, len(starts)), 1)
     if workers == 1:
@@ -363,7 +372,6 @@ def _render(galaxies: QTable, size: int, threads: int | None, keep_bands: bool) 
     else:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(work, starts))
-    return pictures, bands
 
 
 def render(galaxies: QTable, size: int = REFERENCE_SIZE, *, threads: int | None = None) -> NDArray[np.uint8]:

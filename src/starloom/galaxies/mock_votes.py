@@ -1,9 +1,11 @@
 """What volunteers would say of made galaxies: known probabilities of every answer, and votes drawn from them.
 
-The probabilities follow from what the galaxy has and from what of it can be seen: arms fade behind blur, noise and
-inclination, so that a faint spiral is "smooth" here as it is in Galaxy Zoo. The questions are those of Galaxy Zoo
-DECaLS (data release 5). Votes are Dirichlet-multinomial about these probabilities: volunteers differ by more than
-chance. How many look at a galaxy is drawn from the totals of a real campaign.
+The probabilities follow from what shows in the picture (:mod:`starloom.galaxies.mock_visibility`): arms that blur,
+noise or inclination hide are not voted for, and a faint spiral is "smooth" here as it is in Galaxy Zoo. The questions
+are those of Galaxy Zoo DECaLS (data release 5). Votes are Dirichlet-multinomial about these probabilities: volunteers
+differ by more than chance. Every answer has a concentration of 1 at least, as in the model of arXiv:2102.08414: some
+clicks mean nothing, and no opinion is so extreme that all volunteers of one galaxy share it and none of another. How
+many look at a galaxy is drawn from the totals of a real campaign.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
+from starloom.galaxies.mock_visibility import noticed, significances
 from starloom.galaxies.votes import VoteSchema
 from starloom.seeds import generator
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 CAMPAIGN = "decals_dr5"
-LAPSE = 0.02  # share of clicks that mean nothing
 AGREEMENT = 40.0  # sum of the concentrations of a question: how alike volunteers are
+LEAST = 1.0  # concentration of an answer that nothing speaks for
 
 
 def _rises(value: Array, middle: float, width: float) -> Array:
@@ -51,7 +54,10 @@ class Seen:
     Parameters
     ----------
     clear : how sharp and bright the galaxy is.
-    arms, bar, ring, clumps, edge_on, companion, tidal, artifact : how much of each shows.
+    arms, bar, ring, clumps, boxy, companion, tidal : share of volunteers who notice it.
+    edge_on, artifact : how much it looks like one.
+    bulge : share of the light in a bulge, as far as it is more concentrated than the disk.
+    ratio : axis ratio behind the point spread function.
     """
 
     clear: Array
@@ -59,32 +65,38 @@ class Seen:
     bar: Array
     ring: Array
     clumps: Array
-    edge_on: Array
+    boxy: Array
     companion: Array
     tidal: Array
+    edge_on: Array
     artifact: Array
+    bulge: Array
+    ratio: Array
+
+
+def _blurred_ratio(ratio: Array, length: Array, psf: Array) -> Array:
+    """Axis ratio of an ellipse with this scale length after a blur, from its second moments."""
+    squared = (psf / 2.355 / length) ** 2
+    return np.asarray(np.sqrt((ratio**2 + squared) / (1.0 + squared)))
 
 
 def visible(galaxies: QTable) -> Seen:
     """What of each made galaxy can be seen."""
     g = {name: np.asarray(galaxies[name], dtype=np.float64) for name in galaxies.colnames if name != "image_key"}
-    disk = np.clip(1.0 - g["bulge_fraction"], 0.0, 1.0)
+    shown = {name: noticed(value) for name, value in significances(galaxies).items()}
     sharp = _rises(np.log(g["disk_scale"] / g["psf_fwhm"]), np.log(1.1), 0.35)
     brightness = np.log10(g["flux"] / (2.0 * np.pi * (32.0 * g["disk_scale"]) ** 2 * g["axis_ratio"]))
-    clear = sharp * _rises(brightness, 0.9, 0.25)
-    face_on = _rises(g["axis_ratio"], 0.38, 0.06)
-    shown = clear * face_on * np.sqrt(disk)
-    faint = np.maximum.reduce([g["tail"], g["stream"], g["shell"] / 1.5, g["plume"] / 0.6])
+    bulge, psf = g["bulge_fraction"], g["psf_fwhm"]
+    disk = _blurred_ratio(g["axis_ratio"], g["disk_scale"], psf)
+    radius = np.hypot(g["bulge_radius"], 0.5 * psf)
+    spread = np.where(bulge < 1.0, (radius / (0.9 * g["disk_scale"])) ** 2, 0.0)
     return Seen(
-        clear,
-        arms=np.clip(1.15 * g["arm_strength"], 0, 1) * shown,
-        bar=np.clip(g["bar_strength"] / 0.22, 0, 1) * shown,
-        ring=np.clip(g["ring_strength"] / 0.25, 0, 1) * shown,
-        clumps=np.clip(g["clumps"] / 0.2, 0, 1) * clear * np.sqrt(disk),
-        edge_on=_rises(-g["axis_ratio"], -0.28, 0.045) * (disk > 0.05),
-        companion=_rises(g["companion_flux"], 0.18, 0.06) * (g["companion_flux"] > 0),
-        tidal=np.where(faint > 0, _rises(np.log10(np.maximum(faint, 1e-3)), 0.45, 0.15), 0.0),
+        clear=sharp * _rises(brightness, 0.9, 0.25),
+        **shown,
+        edge_on=_rises(-disk, -0.3, 0.045) * (bulge < 0.95),
         artifact=((g["star_flux"] > 0) | (g["trail"] > 0)).astype(np.float64),
+        bulge=bulge / (1.0 + spread),
+        ratio=bulge * _blurred_ratio(g["bulge_axis_ratio"], g["bulge_radius"], psf) + (1.0 - bulge) * disk,
     )
 
 
@@ -102,22 +114,22 @@ def answer_fractions(galaxies: QTable) -> Array:
     """
     seen = visible(galaxies)
     g = {name: np.asarray(galaxies[name], dtype=np.float64) for name in galaxies.colnames if name != "image_key"}
-    bulge, n = g["bulge_fraction"], len(galaxies)
+    n = len(galaxies)
     structure = 1.0 - np.prod(
         [1.0 - 0.95 * part for part in (seen.arms, 0.8 * seen.bar, seen.ring, 0.7 * seen.clumps, seen.edge_on)], axis=0
     )
-    ratio = bulge * g["bulge_axis_ratio"] + (1.0 - bulge) * g["axis_ratio"]
     around = np.maximum(seen.companion, seen.tidal)
-    featured = _rises(-3.9 + 6.3 * structure + 0.8 * (1 - bulge) + 1.6 * (1 - ratio) + 1.2 * around, 0, 1)
+    leaning = 0.6 * (1 - g["bulge_fraction"]) + 2.0 * (1 - seen.ratio) + 1.2 * around
+    featured = _rises(-3.3 + 5.0 * structure + leaning, 0, 1)
     artifact = _rises(-3.4 + 6.5 * seen.artifact + 0.8 * (1.0 - seen.clear), 0.0, 1.0)
-    rounded = _ordered(-ratio, (-0.78, -0.42), 0.07)
+    rounded = _ordered(-seen.ratio, (-0.78, -0.42), 0.07)
     edge_on = seen.edge_on
-    has_bulge = _rises(bulge, 0.14, 0.07)
-    boxy = 0.6 * has_bulge * _rises(g["boxiness"], 1.5, 0.4) * seen.clear
+    has_bulge = _rises(seen.bulge, 0.1, 0.05)
+    boxy = 0.6 * has_bulge * seen.boxy
     spiral = _rises(-2.4 + 5.4 * seen.arms + 0.8 * seen.ring + 0.6 * seen.clumps, 0.0, 1.0)
     strong, no_bar = _rises(seen.bar, 0.65, 0.15), _rises(-seen.bar, -0.3, 0.12)
     weak = (1.0 - strong) * (1.0 - no_bar)
-    sizes = _ordered(bulge, (0.05, 0.18, 0.4, 0.65), 0.08)
+    sizes = _ordered(seen.bulge, (0.04, 0.14, 0.3, 0.5), 0.06)
     # what cannot be seen is guessed
     winding = [
         guess + seen.arms * (part - guess)
@@ -156,7 +168,8 @@ def answer_fractions(galaxies: QTable) -> Array:
     for question in columns.questions:
         parts = np.clip(np.column_stack(said[question.name.rsplit("-", 1)[0]]), 0.0, None)
         parts /= parts.sum(axis=1, keepdims=True)
-        result[:, columns.slice_of(question.name)] = (1.0 - LAPSE) * parts + LAPSE / parts.shape[1]
+        given = LEAST + (AGREEMENT - LEAST * parts.shape[1]) * parts
+        result[:, columns.slice_of(question.name)] = given / AGREEMENT
     return result
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 DIFFERENCE, SCALE = "galaxy encoder as a difference", "|scale"
 SHIPPED = Path(__file__).parent / "shipped"
 HELD_OUT = 2000
+VIEWS = 8  # symmetric views over which predictions are averaged
 DISTANT_SHARE = 0.25
 NEAR, FAR = Population(), Population(distance=0.7)
 
@@ -70,7 +71,7 @@ class Recipe:
     size: Mapping[str, Any] = field(default_factory=dict)
     galaxies: int = 24_000
     pixels: int = 64
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=3000, batch=64))
+    schedule: Schedule = field(default_factory=Schedule)
 
     def as_json(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -78,12 +79,17 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "small": Recipe("resnet", {"depths": (1, 1, 1, 1), "widths": (32, 64, 128, 240)}),
+    "small": Recipe(
+        "resnet",
+        {"depths": (1, 1, 1, 1), "widths": (32, 64, 128, 240), "pool": False},
+        galaxies=24_000,
+        schedule=Schedule(steps=2600, batch=64, average=0.995, half=True),
+    ),
     "lite0": Recipe(
         IMAGENET,
-        galaxies=12_000,
+        galaxies=10_000,
         pixels=96,
-        schedule=Schedule(steps=1000, batch=24, learning_rate=1e-3, still_norms=True, frozen=3),
+        schedule=Schedule(steps=1200, batch=32, learning_rate=1e-3, average=0.995, still_norms=True, frozen=3),
     ),
 }
 
@@ -147,7 +153,7 @@ def make_sample(
 def scores_of(model: VoteModel, sample: Sample) -> dict[str, Any]:
     """Scores of a model on a sample it was not trained on, as JSON can hold them."""
     found = vote_scores(
-        concentrations(model, sample.pictures), sample.votes, sample.fractions,
+        concentrations(model, sample.pictures, views=VIEWS), sample.votes, sample.fractions,
         mock_votes.oracle_concentrations(sample.fractions), mock_votes.schema(),
     )  # fmt: skip
     return asdict(found)

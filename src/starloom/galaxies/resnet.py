@@ -63,6 +63,7 @@ class ResNet(ImageEncoder):
     depths, widths : blocks and channels of each stage.
     bottleneck : whether the blocks are bottlenecks (four times the width comes out).
     drop_path : largest share of residual branches left out in training.
+    pool : halve the picture a second time before the first stage, as published ones do; small pictures are better left.
     mean, scale : see :class:`starloom.galaxies.image_encoder.ImageEncoder`.
     """
 
@@ -71,7 +72,7 @@ class ResNet(ImageEncoder):
 
     def __init__(
         self, channels: int, depths: Sequence[int], widths: Sequence[int], *, bottleneck: bool = False,
-        drop_path: float = 0.0, mean: Level = 0.0, scale: Level = 1.0,
+        drop_path: float = 0.0, pool: bool = True, mean: Level = 0.0, scale: Level = 1.0,
     ) -> None:  # fmt: skip
         if len(depths) != 4 or len(widths) != 4 or min(*depths, *widths) < 1 or not 0 <= drop_path < 1:
             raise ConfigError(f"ResNet: four depths and widths, please, not {tuple(depths)} and {tuple(widths)}")
@@ -79,6 +80,7 @@ class ResNet(ImageEncoder):
         super().__init__(channels, wider * widths[-1], mean, scale)
         self.conv1 = nn.Conv2d(channels, widths[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
+        self.pool = pool
         drops, before = drop_shares(drop_path, sum(depths)), widths[0]
         for place, (depth, width) in enumerate(zip(depths, widths, strict=True)):
             blocks = []
@@ -102,7 +104,9 @@ class ResNet(ImageEncoder):
 
     def features(self, images: Tensor) -> Tensor:
         """Stem, stages, mean over the image."""
-        values = functional.max_pool2d(functional.relu(self.bn1(self.conv1(images))), 3, 2, 1)
+        values = functional.relu(self.bn1(self.conv1(images)))
+        if self.pool:
+            values = functional.max_pool2d(values, 3, 2, 1)
         for layer in self._layers():
             values = layer(values)
         return values.mean(dim=(2, 3))

@@ -7,9 +7,6 @@ uninterrupted one gives. What is kept is the running mean of the weights.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from starloom import progress
-from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
+from starloom.errors import CatalogError, ConfigError
+from starloom.galaxies.descent import Descent, identity_of, rate_share
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.vote_loss import concentrations_of, start_head
 from starloom.galaxies.votes import VoteSchema
-from starloom.neural.checkpoints import load_tensors, save_tensors
 from starloom.neural.training import one_thread, seeded
 from starloom.seeds import torch_generator
 
@@ -45,6 +42,8 @@ class Schedule:
     average : decay of the running mean of the weights.
     clip : largest norm of the gradient.
     shift : pixels by which pictures are moved at random, at most.
+    half : compute in bfloat16, which is faster for dense convolutions on processors that have it; the weights, the
+        last layer and the loss stay in float32.
     still_norms : keep the statistics of batch norms as they are (those of ImageNet, say).
     frozen : parts of the encoder, from its first layer on, that stay as they are.
     """
@@ -57,18 +56,16 @@ class Schedule:
     average: float = 0.99
     clip: float = 1.0
     shift: int = 2
+    half: bool = False
     still_norms: bool = False
     frozen: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or self.shift < 0:
-            raise ConfigError("a training needs at least one step, one galaxy a step and a learning rate above 0")
-
-    def rate(self, step: int) -> float:
-        """The learning rate at a step."""
-        done = step / self.steps
-        rise = min(1.0, (step + 1) / max(self.warm_up * self.steps, 1.0))
-        return self.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or self.shift < 0 or not 0 < self.average < 1:
+            raise ConfigError(
+                "a training needs at least one step, one galaxy a step, a learning rate above 0 and a running mean "
+                "whose decay lies between 0 and 1"
+            )
 
 
 class VoteModel(nn.Module):
@@ -88,9 +85,11 @@ class VoteModel(nn.Module):
         self.head = nn.Linear(encoder.out_features, len(schema.columns))
         start_head(self.head, torch.Generator().manual_seed(seed))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Concentrations, shape (n, columns)."""
-        return concentrations_of(self.head(self.encoder(pictures)))
+    def forward(self, pictures: Tensor, half: bool = False) -> Tensor:
+        """Concentrations, shape (n, columns); with ``half`` the encoder computes in bfloat16."""
+        with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=half):
+            features = self.encoder(pictures)
+        return concentrations_of(self.head(features.float()))
 
 
 @dataclass
@@ -178,18 +177,21 @@ def train_on_votes(
         raise ConfigError(f"0 to {len(parts) - 1} parts of this encoder can be frozen, not {plan.frozen}")
     for part in (one for parts_of in parts[len(parts) - plan.frozen :] for one in parts_of):
         part.requires_grad_(False)
-    optimizer = _optimizer(model, plan)
-    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    stand = Log()
-    identity = _identity(plan, seed, pictures, counts, model)
-    if checkpoint is not None and checkpoint.exists():
-        _restore(checkpoint, model, optimizer, average, stand, identity)
+    if plan.half:  # this layout is the faster one for convolutions in bfloat16, and for those only
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's own types
+        encoder.channels_last = True
     last = plan.steps if until is None else min(until, plan.steps)
     _train_mode(model, plan)
-    still = {f"{name}." for name, part in model.named_modules() if not part.training}
-    moving = {name for name in average if not name.startswith(tuple(still))} | {
-        name for name, value in model.named_parameters() if value.requires_grad
-    }
+    descent = Descent(
+        model, _optimizer(model, plan), clip=plan.clip, average=plan.average, label=label,
+        identity=_identity(plan, seed, pictures, counts, model),
+        still=tuple(f"{name}." for name, part in model.named_modules() if not part.training),
+    )  # fmt: skip
+    stand = Log()
+    if checkpoint is not None and checkpoint.exists():
+        found = descent.restore(checkpoint)
+        stand.losses, stand.seconds = found["losses"].tolist(), float(found["seconds"])
+        stand.steps = stand.resumed_at = int(found["step"])
     with one_thread(), progress.bar(label, last) as advance, contextlib.ExitStack() as stack:
         stack.enter_context(seeded(torch_generator(np.random.default_rng([seed, 1]))))  # drop-out and drop-path
         advance(stand.resumed_at)
@@ -199,24 +201,10 @@ def train_on_votes(
             rng = np.random.default_rng([seed, 2, step])
             torch.manual_seed(int(rng.integers(2**62)))
             rows = _rows_of(len(pictures), plan.batch, step, seed)
-            for group in optimizer.param_groups:
-                group["lr"] = plan.rate(step)
-            out = model(as_tensor(turned(pictures[rows], rng, plan.shift)))
+            out = model(as_tensor(turned(pictures[rows], rng, plan.shift)), plan.half)
             loss = schema.loss(out, torch.from_numpy(counts[rows]))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
-            recent.append(float(loss.detach()))
-            if not (math.isfinite(recent[-1]) and torch.isfinite(norm)):
-                raise FitError(f"{label}: the loss became {recent[-1]} at step {step} of {plan.steps}")
-            optimizer.step()
-            decay = min(plan.average, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for name, value in model.state_dict().items():
-                    if value.is_floating_point() and name in moving:
-                        average[name].lerp_(value, 1.0 - decay)
-                    else:
-                        average[name].copy_(value)
+            share = rate_share(step, plan.steps, plan.warm_up)
+            recent.append(descent.step(loss, share, f"at step {step} of {plan.steps}", number=step))
             advance(1, f"loss {recent[-1]:.3f}")
             stand.steps = step + 1
             if stand.steps % 50 == 0 or stand.steps == last:
@@ -225,10 +213,17 @@ def train_on_votes(
                 due = time.monotonic() - kept > CHECKPOINT_SECONDS or stand.steps == last
                 if checkpoint is not None and due:
                     now = stand.seconds + time.process_time() - clock
-                    _keep(checkpoint, model, optimizer, average, stand, now, identity)
+                    descent.keep(checkpoint, {
+                        "step": torch.tensor(stand.steps),
+                        "losses": torch.tensor(stand.losses, dtype=torch.float64),
+                        "seconds": torch.tensor(now, dtype=torch.float64),
+                    })  # fmt: skip
                     kept = time.monotonic()
         stand.seconds += time.process_time() - clock
-    model.load_state_dict(average)
+    model.load_state_dict(descent.average)
+    if plan.half:
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        encoder.channels_last = type(encoder).channels_last
     model.requires_grad_(True)
     return model.eval(), stand
 
@@ -257,58 +252,31 @@ def _train_mode(model: VoteModel, plan: Schedule) -> None:
 def _optimizer(model: VoteModel, plan: Schedule) -> torch.optim.Optimizer:
     decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
     free = [p for p in model.parameters() if p.requires_grad and p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    groups = [
+        {"params": parameters, "weight_decay": decay, "full_lr": plan.learning_rate}
+        for parameters, decay in ((decayed, plan.weight_decay), (free, 0.0))
+    ]
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99))
 
 
 def _identity(plan: Schedule, seed: int, pictures: Pictures, votes: NDArray[np.float32], model: VoteModel) -> Tensor:
-    """Whose checkpoint it is: schedule, seed, shapes, and a sample of the pictures and votes."""
-    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    text = json.dumps([asdict(plan), seed, list(pictures.shape), model.schema.as_json(), shapes], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    digest.update(np.ascontiguousarray(pictures[:: max(len(pictures) // 64, 1)]).tobytes())
-    digest.update(votes.tobytes())
-    return torch.tensor(list(digest.digest()), dtype=torch.uint8)
+    """Whose checkpoint it is: schedule, seed, shapes, the votes and a sample of the pictures."""
+    about = [asdict(plan), seed, list(pictures.shape), model.schema.as_json()]
+    return identity_of(about, model, pictures[:: max(len(pictures) // 64, 1)], votes)
 
 
-def _keep(
-    path: Path, model: VoteModel, optimizer: torch.optim.Optimizer, average: dict[str, Tensor], stand: Log,
-    seconds: float, identity: Tensor,
-) -> None:  # fmt: skip
-    tensors = {"identity": identity, "step": torch.tensor(stand.steps)}
-    tensors |= {f"weight.{name}": value.detach() for name, value in model.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"optimizer.{name}|{key}"] = torch.as_tensor(value)
-    tensors["losses"] = torch.tensor(stand.losses, dtype=torch.float64)
-    tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
-    save_tensors(path, tensors)
+def concentrations(model: VoteModel, pictures: Pictures, *, views: int = 1, batch: int = 256) -> NDArray[np.float64]:
+    """Concentrations of pictures, shape (n, columns): the mean over so many of the eight symmetric views."""
+    if not 1 <= views <= 8:
+        raise ConfigError(f"1 to 8 symmetric views of a square picture can be averaged, not {views}")
+    pictures = check_pictures(pictures)
+    found = [_in_batches(model, _view(pictures, which), batch) for which in range(views)]
+    return np.asarray(np.mean(found, axis=0))
 
 
-def _restore(
-    path: Path, model: VoteModel, optimizer: torch.optim.Optimizer, average: dict[str, Tensor], stand: Log,
-    identity: Tensor,
-) -> None:  # fmt: skip
-    tensors = load_tensors(path)
-    found = tensors.get("identity")
-    if found is None or not torch.equal(found, identity):
-        raise ModelFileError(f"{path} belongs to another training; remove it to start anew")
-    model.load_state_dict({name: tensors[f"weight.{name}"] for name in model.state_dict()})
-    for name in average:
-        average[name].copy_(tensors[f"average.{name}"])
-    for name, parameter in model.named_parameters():
-        start = f"optimizer.{name}|"
-        state = {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
-        if state:
-            optimizer.state[parameter] = state
-    stand.losses, stand.seconds = tensors["losses"].tolist(), float(tensors["seconds"])
-    stand.steps = stand.resumed_at = int(tensors["step"])
-
-
-def concentrations(model: VoteModel, pictures: Pictures, *, batch: int = 256) -> NDArray[np.float64]:
-    """Concentrations of pictures, shape (n, columns)."""
-    return _in_batches(model, pictures, batch)
+def _view(pictures: Pictures, which: int) -> Pictures:
+    turned_by = np.rot90(pictures, which // 2, axes=(1, 2))
+    return turned_by[:, :, ::-1] if which % 2 else turned_by
 
 
 def represent(encoder: nn.Module, pictures: Pictures, *, batch: int = 128) -> NDArray[np.float64]:

@@ -162,6 +162,10 @@ def _draw_panel(ax: Any, panel: Panel) -> list[tuple[Any, str, tuple[float, floa
     for limits, set_limits in ((panel.x_range, ax.set_xlim), (panel.y_range, ax.set_ylim)):
         if limits is not None and limits[0] != limits[1]:
             set_limits(*limits)
+    for axis, names in ((ax.xaxis, panel.x_ticks), (ax.yaxis, panel.y_ticks)):
+        if names:
+            axis.set_ticks(range(len(names)), [_text(name) for name in names])
+            axis.set_tick_params(which="minor", length=0)
     if not panel.x_label and not panel.y_label and any(isinstance(layer, Picture) for layer in panel.layers):
         ax.set_axis_off()
     if panel.equal:

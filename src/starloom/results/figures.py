@@ -173,7 +173,7 @@ class Picture(Layer):
 
 @dataclass
 class Panel:
-    """One set of axes. Labels carry the units, in brackets."""
+    """One set of axes. Labels carry the units, in brackets; ``ticks`` name the places 0, 1, ... of an axis of kinds."""
 
     layers: Sequence[Layer]
     x_label: str
@@ -185,6 +185,8 @@ class Panel:
     invert_y: bool = False
     y_log: bool = False
     equal: bool = False
+    x_ticks: Sequence[str] = ()
+    y_ticks: Sequence[str] = ()
 
 
 @dataclass

@@ -118,15 +118,16 @@ def _gain_figure(found: Sequence[Law]) -> list[Figure]:
             place += 0.12 * (len(layers) - 1)
             error = 0.5 * (gains[:, 2] - gains[:, 1])
             layers.append(Points(100.0 * gains[:, 0], place, held, x_error=100.0 * error, role=ROLES[len(layers) % 4]))
-        names = "; ".join(f"{k}: {name.rsplit('-', 1)[0]}" for k, name in enumerate(questions))
-        panels.append((Panel(layers, f"fall of the loss over the {along} tried [%]", "question"), names))
+        names = [name.rsplit("-", 1)[0] for name in questions]
+        label = f"fall of the loss over the {along} tried [%]"
+        panels.append(Panel(layers, label, "", y_range=(len(names) - 0.3, -0.7), y_ticks=names))
     if not panels:
         return []
     caption = (
         "How much the loss of each question falls over the range of labels, and of parameters at the most labels; bars "
-        f"are half of the 90 % interval. Questions: {panels[0][1]}."
+        "are half of the 90 % interval."
     )
-    return [Figure("gains", caption, [panel for panel, _ in panels], columns=len(panels), panel_size=(5.5, 3.8))]
+    return [Figure("gains", caption, panels, columns=len(panels), panel_size=(5.5, 3.8))]
 
 
 def transfer_figure(errors: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], labels: Sequence[int]) -> Figure:

@@ -109,6 +109,29 @@ def test_what_does_not_fit_is_refused(sample):
         Schedule(steps=0)
 
 
+def test_half_precision_trains_nearly_the_same_and_goes_on_after_an_interrupt(sample, tmp_path):
+    half = {"half": True}
+    plain, rough = (fit(sample, steps=6, schedule=more)[1].losses[-1] for more in ({}, half))
+    assert rough == pytest.approx(plain, rel=0.02)
+    whole, _ = fit(sample, steps=6, schedule=half)
+    fit(sample, steps=6, schedule=half, checkpoint=tmp_path / "state.safetensors", until=3)
+    rest, _ = fit(sample, steps=6, schedule=half, checkpoint=tmp_path / "state.safetensors")
+    assert all(torch.equal(value, weights(rest)[name]) for name, value in weights(whole).items())
+    assert all(value.is_contiguous() for value in rest.state_dict().values())
+
+
+def test_votes_averaged_over_all_views_do_not_depend_on_how_a_picture_lies(sample):
+    model = VoteModel(network(pool=False), mock_votes.schema(), 3).eval()
+    pictures = sample.pictures[:6]
+    upright, lying = (
+        concentrations(model, each, views=8) for each in (pictures, np.rot90(pictures, axes=(1, 2))[:, :, ::-1])
+    )
+    assert upright == pytest.approx(lying, rel=1e-5)
+    assert not np.allclose(concentrations(model, pictures), concentrations(model, np.rot90(pictures, axes=(1, 2))))
+    with pytest.raises(ConfigError, match="symmetric views"):
+        concentrations(model, pictures, views=9)
+
+
 def test_features_do_not_depend_on_the_batch(sample):
     made = network()
     many, few = (represent(made, sample.pictures[:9], batch=batch) for batch in (9, 2))

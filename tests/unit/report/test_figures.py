@@ -87,6 +87,17 @@ def test_inverted_and_fixed_axes(tmp_path):
     assert [text.get_text() for text in labeled.axes[0].get_legend().get_texts()] == ["a"]
 
 
+def test_places_on_an_axis_of_kinds_have_their_names():
+    from starloom.report.figures import _compose
+
+    kinds = ["bar", "spiral arms", "costs $5"]
+    panel = Panel([Points([1.0, 2.0, 3.0], [0.0, 1.0, 2.0])], "x", "", y_ticks=kinds, y_range=(2.5, -0.5))
+    ax = _compose(Figure("kinds", "c", [panel])).axes[0]
+    assert ax.get_yticks().tolist() == [0, 1, 2]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["bar", "spiral arms", r"costs \$5"]
+    assert ax.get_ylim() == (2.5, -0.5)
+
+
 @pytest.mark.parametrize(("share_x", "bars"), [(False, 2), (True, 2)])
 def test_panels_colored_by_different_things_have_different_bars(share_x, bars):
     from starloom.report.figures import _compose
