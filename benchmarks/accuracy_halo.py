@@ -17,7 +17,7 @@ from starloom.halo.completeness import KinematicTest, MeridionalCompleteness
 from starloom.halo.density import DensityModel
 from starloom.halo.likelihood import HaloLikelihood, Volume
 from starloom.halo.mass import stellar_mass
-from starloom.halo.mock import AUTHORS, BROKEN, RADII, Component, observe
+from starloom.halo.mock import AUTHORS, BROKEN, RADII, HaloComponent, observe
 from starloom.halo.orientation import AXES, axes
 from starloom.halo.orientation import NAMES as ANGLES
 from starloom.halo.posterior import Posterior, best_fit, prior_draws, sample_posterior
@@ -67,7 +67,7 @@ def measure_recovery(seed: int, *, mass: float, draws: int) -> Numbers:
     """A made halo of the authors' truths, star by star through survey and selection, and its posterior and mass."""
     fractions, tracers, made, shares = survey()
     settings, model = Config(), DensityModel("single")
-    component = Component("merger", mass, model, AUTHORS, velocities(settings))
+    component = HaloComponent("merger", mass, model, AUTHORS, velocities(settings))
     table = observe([component], fractions, tracers, dust(settings), seed, errors=False)
     columns = [np.asarray(table[n].value) for n in ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")]
     phase = FRAME.to_galactocentric(*columns)

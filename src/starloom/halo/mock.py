@@ -38,7 +38,7 @@ ERRORS = {"pmra": 0.02, "pmdec": 0.02, "radial_velocity": 0.1}  # mas/yr, mas/yr
 
 
 @dataclass(frozen=True)
-class Component:
+class HaloComponent:
     """One population of a made halo.
 
     Parameters
@@ -91,7 +91,7 @@ class Component:
 
 
 def observe(
-    components: Sequence[Component],
+    components: Sequence[HaloComponent],
     fractions: SamplingFractions,
     tracers: Tracers,
     dust: DustMap,
@@ -131,7 +131,7 @@ def observe(
 
 
 def _seen(
-    component: Component, count: int, fractions: SamplingFractions, tracers: Tracers, dust: DustMap,
+    component: HaloComponent, count: int, fractions: SamplingFractions, tracers: Tracers, dust: DustMap,
     rng: np.random.Generator, frame: GalacticFrame,
 ) -> dict[str, Array]:  # fmt: skip
     from starloom.stellar.extinction import extinction
@@ -191,6 +191,6 @@ def _join(
     return table
 
 
-def true_volume(component: Component, sun: Array, radii: tuple[float, float] = RADII) -> float:
+def true_volume(component: HaloComponent, sun: Array, radii: tuple[float, float] = RADII) -> float:
     """Integral of a component's density, one at the Sun, between Galactocentric radii (kpc3)."""
     return float(volume_integral(component.model, component.point, sun, radii=radii))

@@ -114,18 +114,18 @@ def mock_truth(config: Config) -> tuple[DensityModel, dict[str, float]]:
 
 def made_halo(config: Config) -> QTable:
     """A merger and the rest of the halo, seen through the survey."""
-    from starloom.halo.mock import Component, observe
+    from starloom.halo.mock import HaloComponent, observe
 
     fractions, _ = survey_fields()
     tracers = giants("mist", "chabrier_2003", IRON["accreted"])
     model, truth = mock_truth(config)
-    parts = [Component("merger", config.mock_mass, model, truth, merger_velocities(config))]
+    parts = [HaloComponent("merger", config.mock_mass, model, truth, merger_velocities(config))]
     if config.mock_rest > 0:
         # what formed in place keeps its aluminum and stays out of the accreted region, but not out of the halo's
         round_halo = DensityModel("single", rotated=False)
         rest = {"p": 0.9, "q": 0.7, "slope": 2.5}
         parts.append(
-            Component(
+            HaloComponent(
                 "rest", config.mock_rest, round_halo, rest, velocities(config, "rest"), (-1.4, 0.25), (0.05, 0.07)
             )
         )
