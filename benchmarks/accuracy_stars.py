@@ -21,7 +21,6 @@ from starloom.stars.evaluation import (
     complete,
     half_of,
     label_scores,
-    robust_scatter,
     score,
     usual_kinds,
 )
@@ -30,6 +29,7 @@ from starloom.stars.release import DATASET, settings_of, train_release
 from starloom.stars.rivals import TUNED, network_answers, xgboost_answers
 from starloom.stars.split import is_test, is_validation
 from starloom.stars.tokens import Tokens
+from starloom.stats.robust import robust_scatter
 
 SEEDS = tuple(range(300, 306))
 STEPS = settings_of("small").steps

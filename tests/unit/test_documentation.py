@@ -336,3 +336,10 @@ def test_the_citation_file_is_valid():
     assert content["license"] == "BSD-3-Clause"
     assert all("name" in author or "family-names" in author for author in content["authors"])
     assert f"## [{starloom.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_page_of_public_names_is_up_to_date():
+    import runpy
+
+    made = runpy.run_path(str(ROOT / "docs" / "make_public_names.py"))["page"]()
+    assert (ROOT / "docs" / "public_names.md").read_text(encoding="utf-8") == made

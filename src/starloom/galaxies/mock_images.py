@@ -14,9 +14,6 @@ be drawn at any size; the noise is that of the same exposure, whatever the size 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
+from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -354,24 +352,11 @@ def _render(galaxies: QTable, size: int, threads: int | None, keep_bands: bool) 
     bands = np.empty((count if keep_bands else 0, 3, size, size))
     kernel = kernels()[0]
 
-    def work(start: int) -> None:
-        part = slice(start, start + BLOCK)
+    def work(part: slice) -> None:
         kernel(rows[part], keys[part], size, pictures[part], bands[part])
 
-    in_blocks(work, count, threads)
+    in_blocks(work, count, threads, BLOCK)
     return pictures, bands
-
-
-def in_blocks(work: Callable[[int], None], count: int, threads: int | None) -> None:
-    """Call ``work`` with the first row of each block of ``BLOCK`` rows, on plain threads."""
-    starts = range(0, count, BLOCK)
-    workers = max(min(threads or os.cpu_count() or 1, len(starts)), 1)
-    if workers == 1:
-        for start in starts:
-            work(start)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, starts))
 
 
 def render(galaxies: QTable, size: int = REFERENCE_SIZE, *, threads: int | None = None) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ disk as it is seen, inclined: light that blur or inclination has spread evenly i
 with S = 10 is noticed by every second volunteer: pictures sorted by S show that an eye, which is no matched filter,
 needs more than five sigma.
 
->>> from starloom.galaxies.mock_population import draw
+>>> from starloom.threads import in_blocks
+from starloom.galaxies.mock_population import draw
 >>> galaxies = draw(2, seed=1)
 >>> galaxies["disk_scale"], galaxies["axis_ratio"], galaxies["bulge_fraction"] = 0.2, 0.9, 0.1
 >>> galaxies["arm_strength"], galaxies["psf_fwhm"] = 0.9, [0.04, 0.8]
@@ -34,10 +35,10 @@ from starloom.galaxies.mock_images import (
     PARAMETERS,
     PHOTONS,
     REFERENCE_SIZE,
-    in_blocks,
     kernels,
     parameter_rows,
 )
+from starloom.threads import in_blocks
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -152,11 +153,10 @@ def significances(galaxies: QTable, size: int = REFERENCE_SIZE, *, threads: int 
     out = np.zeros((len(rows), len(FEATURES)))
     kernel = _kernel()
 
-    def work(start: int) -> None:
-        part = slice(start, start + BLOCK)
+    def work(part: slice) -> None:
         kernel(rows[part], keys[part], size, off, smooth, out[part])
 
-    in_blocks(work, len(rows), threads)
+    in_blocks(work, len(rows), threads, BLOCK)
     return dict(zip(FEATURES, out.T, strict=True))
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from starloom.errors import CatalogError, ConfigError
 from starloom.spectra.spectrum import Floats, LogGrid, Spectrum
+from starloom.stats.robust import MAD_TO_SIGMA
 
 NOISE_LAG = 2
-MAD_TO_SIGMA = 1.482602
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from starloom.catalog.schema import plain
 from starloom.errors import CatalogError, ConfigError, FitError, MissingColumnError, ModelFileError
 from starloom.files import write_json
 from starloom.stars.age_tables import LABELS, SCHEMA
+from starloom.stats.robust import robust_scatter
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -301,7 +302,6 @@ def cross_validated(
 
 
 def ratio_scatter(predicted: Floats, true: Floats) -> float:
-    """1.4826 times the median absolute deviation of predicted / true, about its median."""
+    """Robust scatter of predicted / true."""
     ratio = np.asarray(predicted, dtype=np.float64) / np.asarray(true, dtype=np.float64)
-    ratio = ratio[np.isfinite(ratio)]
-    return float(1.4826 * np.median(np.abs(ratio - np.median(ratio)))) if len(ratio) else float("nan")
+    return robust_scatter(ratio)

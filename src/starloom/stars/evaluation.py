@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from starloom.stars.tokens import Tokens
+from starloom.stats.robust import robust_scatter
 
 if TYPE_CHECKING:
     from starloom.stars.foundation import Answers, StarFoundation
@@ -18,19 +19,6 @@ CENTRAL = 0.6827
 LABEL_NAMES = ("teff", "logg", "fe_h", "alpha_m")
 COLOR_NAMES = ("bp_rp", "j_h", "j_k")
 LOW = 5
-
-
-def robust_scatter(residual: ArrayLike) -> float:
-    """1.4826 times the median distance from the median, of the finite values.
-
-    Examples
-    --------
-    >>> round(robust_scatter([0.0, 1.0, 2.0, 3.0, 400.0]), 4)
-    1.4826
-    """
-    values = np.asarray(residual, dtype=float)
-    values = values[np.isfinite(values)]
-    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if len(values) else float("nan")
 
 
 def complete(tokens: Tokens, model: StarFoundation, names: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -8,16 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import CatalogError
+from starloom.stats.robust import robust_scatter
 
 Floats = NDArray[np.float64]
 TREES = 100
-
-
-def robust_scatter(values: ArrayLike) -> float:
-    """1.4826 times the median distance from the median of the finite values; NaN when there is none."""
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    return float(1.4826 * np.median(np.abs(known - np.median(known)))) if len(known) else float("nan")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import CatalogError, ConfigError
+from starloom.stats.robust import robust_scatter
 
 Floats = NDArray[np.float64]
 
@@ -109,7 +110,7 @@ def light_curve_power(time: ArrayLike, flux: ArrayLike) -> tuple[Floats, Floats]
     if len(days) and np.median(values) > 0.1:
         values = values / np.median(values) - 1.0
     for _ in range(3):
-        spread = 1.4826 * np.median(np.abs(values - np.median(values))) if len(values) else 0.0
+        spread = robust_scatter(values) if len(values) else 0.0
         near = np.abs(values - np.median(values)) <= 5.0 * spread if spread > 0 else np.ones(len(values), dtype=bool)
         days, values = days[near], values[near]
     span = float(np.ptp(days)) if len(days) else 0.0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.stats.robust import robust_scatter
+
 if TYPE_CHECKING:
     from astropy.table import QTable
 
@@ -51,8 +53,7 @@ def quality(estimate: Array, truth: Array) -> tuple[float, float, float]:
     """Bias, sigma_NMAD and share of outliers (|dz| > 0.15) of redshifts in 1 + z; NaN is left out."""
     apart = (estimate - truth) / (1.0 + truth)
     apart = apart[np.isfinite(apart)]
-    spread = 1.4826 * float(np.median(np.abs(apart - np.median(apart))))
-    return float(np.mean(apart)), spread, float(np.mean(np.abs(apart) > OUTLIER))
+    return float(np.mean(apart)), robust_scatter(apart), float(np.mean(np.abs(apart) > OUTLIER))
 
 
 def boosted(features: Features, sample: Sample, seed: int) -> Array:

@@ -116,8 +116,8 @@ def scene_of(config: Config, inputs: Mapping[str, Input], folder: RunFolder, res
 
 def best_trees(scene: Scene, given: list[str], targets: list[str]) -> NDArray[np.float64]:
     """Robust scatter of each target of the best of several tuned XGBoosts, trained for just these inputs."""
-    from starloom.stars.evaluation import robust_scatter
     from starloom.stars.rivals import TUNED, xgboost_answers
+    from starloom.stats.robust import robust_scatter
 
     words = scene.model.vocabulary
     places = words.places(targets)

@@ -28,7 +28,8 @@ FEW = 5
 
 def labels(results: Results, scene: Scene) -> Scored:
     """Labels from coefficients and colors, against trees and a network of the same inputs."""
-    from starloom.stars.evaluation import robust_scatter, score, usual_kinds
+    from starloom.stars.evaluation import score, usual_kinds
+    from starloom.stats.robust import robust_scatter
 
     given = usual_kinds(scene.model)
     stars = scene.complete(scene.test)
@@ -131,7 +132,8 @@ def few_tokens(results: Results, scene: Scene, full: Scored) -> None:
 
 def half_by_dedicated_networks(results: Results, scene: Scene) -> None:
     """What a random half of the tokens holds at all: plain networks, each trained for one such half."""
-    from starloom.stars.evaluation import robust_scatter, score, usual_kinds
+    from starloom.stars.evaluation import score, usual_kinds
+    from starloom.stats.robust import robust_scatter
 
     if not (scene.config.network_rival and scene.config.half_networks):
         return
@@ -185,8 +187,8 @@ def spectra_from_labels(results: Results, scene: Scene) -> Scored:
 def arm_from_arm(results: Results, scene: Scene) -> dict[str, NDArray[np.float64]]:
     """One arm's sampled spectrum from the other arm's coefficients."""
     from starloom.spectra.xp import g_flux
-    from starloom.stars.evaluation import robust_scatter
     from starloom.stars.observations import arm_pixels
+    from starloom.stats.robust import robust_scatter
 
     names = scene.model.vocabulary.names
     scale = g_flux(np.asarray(scene.stars["phot_g_mean_mag"].value))[:, None]

@@ -12,8 +12,9 @@ from astropy.table import QTable
 from starloom.errors import CatalogError, ConfigError, ModelFileError
 from starloom.saved_models import read_model, write_model
 from starloom.stars import mock
-from starloom.stars.evaluation import label_scores, robust_scatter, score, usual_kinds
+from starloom.stars.evaluation import label_scores, score, usual_kinds
 from starloom.stars.foundation import StarFoundation
+from starloom.stats.robust import robust_scatter
 
 
 def test_labels_come_out_of_spectra(model, others):
