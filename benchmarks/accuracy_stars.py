@@ -25,14 +25,14 @@ from starloom.stars.evaluation import (
     usual_kinds,
 )
 from starloom.stars.foundation import StarFoundation
-from starloom.stars.release import DATASET, settings_of, train_release
+from starloom.stars.release import DATASET, SHIPPED_PRESET, settings_of, train_release
 from starloom.stars.rivals import TUNED, network_answers, xgboost_answers
 from starloom.stars.split import is_test, is_validation
 from starloom.stars.tokens import Tokens
 from starloom.stats.robust import robust_scatter
 
 SEEDS = tuple(range(300, 306))
-STEPS = settings_of("small").steps
+STEPS = settings_of(SHIPPED_PRESET).steps
 _UNITS = ("K", "dex", "dex", "dex")
 
 
@@ -78,7 +78,7 @@ def real_stars() -> Any:
 def trained(seed: int, steps: int) -> StarFoundation:
     """The recipe of the shipped model with another seed; an interrupted training goes on."""
     folder = machine.ROOT / "results" / "accuracy" / f"star-foundation-seed-{seed}-{steps}"
-    settings = settings_of("small", steps)
+    settings = settings_of(SHIPPED_PRESET, steps)
     if (folder / "model.json").exists():
         model = StarFoundation.load(folder)
         if model.history["steps"] == steps and model.network.shape == settings.architecture:

@@ -18,14 +18,16 @@ def star_foundation(
     table: Annotated[
         Path | None, typer.Option(help="Your training table; by default real Gaia XP spectra of APOGEE stars.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="small (shipped), completed (with a mixture) or paper.")] = "small",
+    preset: Annotated[
+        str, typer.Option(help="completed (shipped), small (without its mixture) or paper.")
+    ] = "completed",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps; those of the shipped model by default.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="Stop before this step; the same command goes on.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every random choice follows from it.")] = 1,
 ) -> None:
     """Train the star foundation model; an interrupted training goes on with the same command.
 
-    - `starloom train star-foundation -o my_model` makes the shipped model again (about half an hour on one core)
+    - `starloom train star-foundation -o my_model` makes the shipped model again (a quarter of an hour on a core)
     - `starloom train star-foundation -o my_model --table my_stars.parquet`
     - `torchrun --nproc-per-node 4 -m starloom.stars.release -o my_model --preset paper` uses many processes
     """

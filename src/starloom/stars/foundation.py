@@ -35,7 +35,7 @@ from starloom.stars.tokens import Tokens, Vocabulary
 from starloom.stars.training import Settings, train
 from starloom.stars.training_tables import learnable
 
-SHIPPED = Path(__file__).parent / "shipped" / "small"
+SHIPPED = Path(__file__).parent / "shipped" / "completed"
 BATCH = 512
 NEEDS = {
     "distance": "it needs parallaxes in the training table (kind g_fakemag)",

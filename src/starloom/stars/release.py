@@ -25,6 +25,7 @@ from starloom.stars.training import Settings
 DATASET = "gaia_xp_apogee"
 PAPER_STEPS = 400_000
 COMPLETED_STEPS = 10_000
+SHIPPED_PRESET = "completed"
 
 
 def settings_of(preset: str, steps: int | None = None) -> Settings:
@@ -46,7 +47,7 @@ def settings_of(preset: str, steps: int | None = None) -> Settings:
 
 
 def train_release(
-    out: str | Path, *, table: Path | None = None, preset: str = "small", steps: int | None = None,
+    out: str | Path, *, table: Path | None = None, preset: str = SHIPPED_PRESET, steps: int | None = None,
     until: int | None = None, seed: int = 1,
 ) -> StarFoundation:  # fmt: skip
     """Train into a folder, with a checkpoint beside it; the same call goes on from there.
@@ -101,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the star foundation model.")
     parser.add_argument("-o", "--out", required=True, type=Path)
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--preset", default="small")
+    parser.add_argument("--preset", default=SHIPPED_PRESET)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--until", type=int)
     parser.add_argument("--seed", type=int, default=1)
