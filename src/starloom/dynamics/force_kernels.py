@@ -23,7 +23,8 @@ SPHERICAL_TABLE, AXISYMMETRIC_TABLE = 8, 9
 TINY = 1e-300  # keeps directions finite at r = 0
 SMALL = 1e-4  # below this ln(1 + s) / s and its kin are taken from their series
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})  # products and sums fused
+# no fused products: a kernel from the cache and one just compiled would fuse others, and orbits differ in the 8th digit
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit

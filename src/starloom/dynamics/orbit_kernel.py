@@ -43,7 +43,8 @@ SAFETY, GROW, SHRINK = 0.9, 6.0, 0.2
 PERI_MEAN, PERI_LEAST, PERI_COUNT, APO_MEAN, APO_LARGEST, APO_COUNT, R_LEAST, R_LARGEST, Z_MAX, STEPS = range(10)
 SUMMARY = 10
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})  # products and sums fused
+# no fused products: a kernel from the cache and one just compiled would fuse others, and orbits differ in the 8th digit
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit
