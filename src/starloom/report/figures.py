@@ -183,8 +183,9 @@ def _draw_layer(ax: Any, layer: Layer, used: dict[str, int], log: bool) -> Any:
             return _draw_points(ax, layer, log)
         case Line():
             palette = LINES if layer.role == "model" else REFERENCES
-            color = palette[used[layer.role] % len(palette)]
-            used[layer.role] += 1
+            partner = next((line for line in ax.get_lines() if layer.of and line.get_label() == _text(layer.of)), None)
+            color = partner.get_color() if partner else palette[used[layer.role] % len(palette)]
+            used[layer.role] += partner is None
             dashes = "-" if layer.role == "model" else "--"
             width = 1.8 if layer.role == "model" else 1.3
             y = _clean(layer.y, log)

@@ -61,12 +61,14 @@ class Points(Layer):
 
 @dataclass
 class Line(Layer):
-    """A line through (x, y), each shape (n,); NaN breaks it. ``role`` "model" is solid, "reference" dashed."""
+    """A line through (x, y), each shape (n,); NaN breaks it. ``role`` "model" is solid, "reference" dashed; ``of`` is
+    the label of an earlier line of the panel whose color it takes."""
 
     x: ArrayLike
     y: ArrayLike
     label: str = ""
     role: Literal["model", "reference"] = "model"
+    of: str = ""
 
     def __post_init__(self) -> None:
         self.x, self.y = _numbers(self.x), _numbers(self.y)

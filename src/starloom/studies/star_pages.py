@@ -210,15 +210,15 @@ def _series(scene: Scene) -> Figure:
         layers: list[Layer] = []
         columns = {name: np.array([p[k] for p in points]) for k, name in enumerate(("teff", "logg", "fe_h"))}
         made = _made(scene, {**columns, "a_k": np.full(len(points), 0.05)})
-        for (teff, _, fe_h), spectrum in zip(points, made, strict=True):
-            label = f"{fe_h:+.1f}" if title.startswith("giants") else f"{teff:.0f} K"
+        labels = [f"{fe_h:+.1f}" if title.startswith("giants") else f"{teff:.0f} K" for teff, _, fe_h in points]
+        for label, spectrum in zip(labels, made, strict=True):
             layers.append(Line(SAMPLED_NM, spectrum / np.median(spectrum), label))
-        for teff, logg, fe_h in points:
+        for (teff, logg, fe_h), label in zip(points, labels, strict=True):
             near = (np.abs(real["teff"] - teff) < 150) & (np.abs(real["logg"] - logg) < 0.4) & (real["a_k"] < 0.15)
             near &= np.abs(real["fe_h"] - fe_h) < 0.25
             if near.sum() >= 3:
                 middle = np.median(flux[near] / np.median(flux[near], axis=1, keepdims=True), axis=0)
-                layers.append(Line(SAMPLED_NM, middle, "", role="reference"))
+                layers.append(Line(SAMPLED_NM, middle, "", role="reference", of=label))
         panels.append(Panel(layers, WAVELENGTH, "flux / median", title=title, x_range=(380.0, 1000.0)))
     return Figure(
         "series",

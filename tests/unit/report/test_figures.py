@@ -98,6 +98,17 @@ def test_places_on_an_axis_of_kinds_have_their_names():
     assert ax.get_ylim() == (2.5, -0.5)
 
 
+def test_a_dashed_line_takes_the_color_of_the_line_it_belongs_to():
+    from starloom.report.figures import _compose
+
+    lines = [Line([0.0, 1.0], [k, k], name) for k, name in enumerate(("a", "b", "c"))]
+    dashed = [Line([0.0, 1.0], [2.0, 1.0], "", role="reference", of="b"), Line([0.0, 1.0], [0.0, 1.0], "", "reference")]
+    drawn = _compose(Figure("lines", "c", [Panel([*lines, *dashed], "x", "y")])).axes[0].get_lines()
+    colors = [line.get_color() for line in drawn]
+    assert colors[3] == colors[1]
+    assert colors[4] not in colors[:4]
+
+
 @pytest.mark.parametrize(("share_x", "bars"), [(False, 2), (True, 2)])
 def test_panels_colored_by_different_things_have_different_bars(share_x, bars):
     from starloom.report.figures import _compose
