@@ -12,8 +12,7 @@ disk as it is seen, inclined: light that blur or inclination has spread evenly i
 with S = 10 is noticed by every second volunteer: pictures sorted by S show that an eye, which is no matched filter,
 needs more than five sigma.
 
->>> from starloom.threads import in_blocks
-from starloom.galaxies.mock_population import draw
+>>> from starloom.galaxies.mock_population import draw
 >>> galaxies = draw(2, seed=1)
 >>> galaxies["disk_scale"], galaxies["axis_ratio"], galaxies["bulge_fraction"] = 0.2, 0.9, 0.1
 >>> galaxies["arm_strength"], galaxies["psf_fwhm"] = 0.9, [0.04, 0.8]
