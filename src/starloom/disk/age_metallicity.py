@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Margins = Literal["normal", "values"]
-COVARIATES = {
-    "galactic_radius": "kpc",
-    "absolute_height": "kpc",
-    "action_r": "kpc km/s",
-    "eccentricity": "",
-}
 TAIL = (0.90, 0.99)  # of [Fe/H] within a sequence: its end, without the outermost stars
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,9 +22,6 @@ from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
 from starloom.halo.selections import Motion, kinematic, largest_l_z
 from starloom.progress import say
-
-if TYPE_CHECKING:
-    from starloom.selection.effective_volume import EffectiveSelection
 
 Array = NDArray[np.float64]
 MODULI = np.linspace(7.0, 19.0, 21)
@@ -329,8 +326,3 @@ class MeridionalCompleteness:
             axis=-1,
         )
         return np.asarray(RegularGridInterpolator((self.log_radius, self.sine), getattr(self.counts, what))(point))
-
-
-def places_of(effective: EffectiveSelection, frame: GalacticFrame) -> Array:
-    """(n, m, 3) positions about the center, kpc, of the cells of an effective selection."""
-    return frame.from_galactic(*effective.cells())

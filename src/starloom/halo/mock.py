@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from starloom.dynamics.frames import GalacticFrame
 from starloom.halo.completeness import Velocities
 from starloom.halo.density import DensityModel
-from starloom.halo.mass import volume_integral
 from starloom.halo.orientation import axes
 from starloom.halo.survey import FRAME
 from starloom.seeds import generator
@@ -189,8 +188,3 @@ def _join(
     table = QTable(columns)
     table["component"] = np.array(names)[number]
     return table
-
-
-def true_volume(component: HaloComponent, sun: Array, radii: tuple[float, float] = RADII) -> float:
-    """Integral of a component's density, one at the Sun, between Galactocentric radii (kpc3)."""
-    return float(volume_integral(component.model, component.point, sun, radii=radii))

@@ -35,7 +35,6 @@ FE_H_EDGES = (-3.5, -2.75, -2.5, -2.25, -2.0)
 ALPHA_EDGES = (0.0, 0.25, 0.35, 0.45, 0.7)
 MADE_AGE = 12.0
 MADE_SLOPE = (0.85, 0.6)  # prograde fractions at [Fe/H] = -3 and -2 of the made sample
-TURN_OFF_SHARE = 0.1
 
 
 class Config(StudyConfig):
