@@ -41,8 +41,9 @@ layers: install
 types: install
 	$(BIN)/mypy
 
+# With the figures of the last tour, where `make run` made one.
 docs: $(VENV)/installed-docs
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	STARLOOM_TOUR=$(abspath $(OUT)) $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 # The long bars: many seeds. Writes benchmarks/ACCURACY.md; an interrupted run goes on where it stopped.

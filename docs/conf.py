@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 from starloom import __version__
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import make_gallery  # noqa: E402
+
+TOUR = Path(os.environ.get("STARLOOM_TOUR", HERE.parent / "results" / "tour"))
+make_gallery.PAGE.write_text(make_gallery.page(TOUR))
 
 project = "Starloom"
 author = "The Starloom developers"

@@ -1,13 +1,12 @@
-"""The gallery page of the docs from a tour: a small picture a study, its key number and where its input is from.
+"""The gallery page of the docs from the last tour: a small picture a study, its key number and where its input is from.
 
-starloom tour --out results/tour
-python docs/make_gallery.py results/tour
+Each build of the docs writes it anew (conf.py), so that no picture is older than the code.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,23 @@ from starloom.report import numbers
 from starloom.studies import registry
 
 HERE = Path(__file__).resolve().parent
-WIDTH, COLORS = 560, 48
-HEAD = """---
-orphan: true
----
-
-# Gallery
+PAGE, PICTURES = HERE / "gallery.md", HERE / "images" / "gallery"
+WIDTH, COLORS = 900, 128
+HEAD = """# Gallery
 
 A figure of each study in its shortest form (`starloom tour`), made small. The pages that a run writes have all figures,
 numbers and tables.
+"""
+WITHOUT_TOUR = """
+These pages were built without a tour: `make run` (or `starloom tour --out results/tour`) and then `make docs` put the
+figures here.
 """
 
 
 def picture(source: Path, target: Path) -> None:
     """A small copy with few colors."""
-    image = Image.open(source).convert("RGB")
+    with Image.open(source) as whole:
+        image = whole.convert("RGB")
     image.thumbnail((WIDTH, WIDTH))
     image.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
 
@@ -41,15 +42,14 @@ def section(name: str, folder: Path) -> str | None:
     try:
         record: dict[str, Any] = json.loads((folder / "results.json").read_text())
     except (OSError, ValueError):
-        return None
+        return None  # a study of the tour that failed, or a tour that was not run
     study = registry.get(name)
     named = [figure for figure in record["figures"] if figure["name"] == study.key_figure]
     figure = next(iter([*named, *record["figures"]]), None)
     if figure is None:
         return None
-    images = HERE / "images" / "gallery"
-    images.mkdir(parents=True, exist_ok=True)
-    picture(folder / "figures" / f"{figure['name']}.png", images / f"{name}.png")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    picture(folder / "figures" / f"{figure['name']}.png", PICTURES / f"{name}.png")
     simulated = any(entry["kind"] == "simulated" for entry in record["inputs"])
     lines = [
         f"## {name}",
@@ -69,12 +69,8 @@ def section(name: str, folder: Path) -> str | None:
     return "\n".join(lines)
 
 
-def main(tour: Path) -> None:
-    """Write docs/gallery.md."""
+def page(tour: Path) -> str:
+    """The page from the folder of a tour, its pictures drawn anew."""
+    shutil.rmtree(PICTURES, ignore_errors=True)
     sections = [text for name in registry.names() if (text := section(name, tour / name)) is not None]
-    (HERE / "gallery.md").write_text(HEAD + "\n" + "\n".join(sections).rstrip() + "\n")
-    print(f"{len(sections)} studies: {HERE / 'gallery.md'}")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return HEAD + ("\n" + "\n".join(sections).rstrip() + "\n" if sections else WITHOUT_TOUR)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import runpy
 import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+MADE = {"gallery.md"}  # by a build of the docs, not kept
+PAGES = sorted(page for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if page.name not in MADE)
 DOCS = [page for page in PAGES if page.parent.name == "docs"]
 FENCE = re.compile(r"^```(?P<kind>[\w{}-]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 # what each page's snippets read that only a dataset can give
@@ -339,7 +343,26 @@ def test_the_citation_file_is_valid():
 
 
 def test_the_page_of_public_names_is_up_to_date():
-    import runpy
-
     made = runpy.run_path(str(ROOT / "docs" / "make_public_names.py"))["page"]()
     assert (ROOT / "docs" / "public_names.md").read_text(encoding="utf-8") == made
+
+
+def test_the_gallery_shows_what_a_tour_left(tmp_path):
+    names = runpy.run_path(str(ROOT / "docs" / "make_gallery.py"))
+    made = names["page"]
+    made.__globals__["PICTURES"] = tmp_path / "pictures"
+    assert "make run" in made(tmp_path / "no tour")
+    folder = tmp_path / "gd1-stream"
+    (folder / "figures").mkdir(parents=True)
+    Image.new("RGB", (2000, 1000), "navy").save(folder / "figures" / "sky.png")
+    record = {
+        "inputs": [{"kind": "simulated"}],
+        "figures": [{"name": "sky", "caption": "Stars | of a mock"}],
+        "numbers": [{"name": "stream_width", "value": 0.21, "unit": "deg", "published": None}],
+    }
+    (folder / "results.json").write_text(json.dumps(record))
+    text = made(tmp_path)
+    assert "simulated input" in text
+    assert "**stream width**: 0.21 deg." in text
+    with Image.open(tmp_path / "pictures" / "gd1-stream.png") as small:
+        assert small.size == (900, 450)
