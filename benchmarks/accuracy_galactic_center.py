@@ -17,13 +17,13 @@ from starloom.galactic_center.ejection import Stars, VelocityLaw, isotropic
 from starloom.galactic_center.exclusion import expected, expected_map, randomized_limit, upper_limit
 from starloom.galactic_center.fast_mock import make
 from starloom.galactic_center.flight import fly, frame_for, galaxy
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Sky
 from starloom.galactic_center.traceback import Traceback
 from starloom.results.record import Bar
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import release
 
 SEEDS = tuple(range(300, 312))
 CHECKED = ((500.0, 1.0), (1000.0, 1.0), (4000.0, 0.3))

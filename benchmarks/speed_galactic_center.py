@@ -15,11 +15,11 @@ from starloom.galactic_center.detection import Candidate
 from starloom.galactic_center.ejection import Stars, eject, isotropic
 from starloom.galactic_center.exclusion import expected_map
 from starloom.galactic_center.flight import LAUNCH_RADIUS, TOLERANCE, fly, frame_for, galaxy
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Sky, simulate
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import release
 
 RO, VO = 8.0, 220.0
 LAUNCHED, PEER_SHARE, LOOP, CHAIN, LIBRARY = 3000, 300, 40, 20_000, 100_000

@@ -34,9 +34,9 @@ def eject(
     from starloom.catalog.tables import write_table
     from starloom.galactic_center.binary import BlackHoleBinary
     from starloom.galactic_center.ejection import Stars
-    from starloom.galactic_center.gaia import release as named
     from starloom.galactic_center.scenario import Scenario
     from starloom.galactic_center.sky import Sky, simulate
+    from starloom.simulation.gaia_errors import release as named
 
     scenario = Scenario(BlackHoleBinary(companion_mass), separation=separation, since_merger=since_merger)
     for remark in scenario.remarks(span):

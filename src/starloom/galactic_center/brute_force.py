@@ -11,11 +11,11 @@ from starloom.errors import ConfigError
 from starloom.galactic_center.detection import Candidate, Detected
 from starloom.galactic_center.ejection import Ejected, Stars, eject, expected_ejected
 from starloom.galactic_center.exclusion import Expected
-from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.hills import HillsMechanism
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Arrived, Sky
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import Release
 
 Array = NDArray[np.float64]
 

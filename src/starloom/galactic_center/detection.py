@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from starloom.dynamics.frames import GalacticFrame, Observed
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
-from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.photometry import Magnitudes
+from starloom.simulation.gaia_errors import Release
 from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]

@@ -14,10 +14,10 @@ from starloom.galactic_center.detection import Candidate, Detected, Selection, d
 from starloom.galactic_center.ejection import Ejected, Stars, eject
 from starloom.galactic_center.evolution import Physics, StellarTracks
 from starloom.galactic_center.flight import TOLERANCE, Flown, fly, frame_for, galaxy
-from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.photometry import Magnitudes, Photometer
 from starloom.galactic_center.scenario import Scenario
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import Release
 
 if TYPE_CHECKING:
     from astropy.table import QTable

@@ -64,11 +64,11 @@ class Config(StudyConfig):
 def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Results:
     """Fly a library, weigh it, check it, trace fast stars back."""
     from starloom.galactic_center.detection import Candidate
-    from starloom.galactic_center.gaia import RELEASES
     from starloom.galactic_center.hills import HillsMechanism
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.proposal import Proposal
     from starloom.progress import say
+    from starloom.simulation.gaia_errors import RELEASES
     from starloom.studies import sgra_companion_checks as checks
     from starloom.studies import sgra_companion_pages as pages
 
@@ -262,9 +262,9 @@ def _assumptions(results: Results, config: Config, sky: Sky, library: StarLibrar
     from astropy.table import QTable
 
     from starloom.galactic_center.exclusion import expected_map
-    from starloom.galactic_center.gaia import RELEASES
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.proposal import Proposal
+    from starloom.simulation.gaia_errors import RELEASES
 
     def candidate(of: Any, galaxy: Any, definition: Any) -> Any:
         return of.arrived.detected(

@@ -73,7 +73,7 @@ def brute_force(
     """The weighted library against stars drawn for one binary alone, at three points."""
     from starloom.galactic_center.brute_force import expected_by_force
     from starloom.galactic_center.exclusion import expected
-    from starloom.galactic_center.gaia import RELEASES
+    from starloom.simulation.gaia_errors import RELEASES
 
     for k, (mass, separation) in enumerate(CHECKED):
         scenario = scenario_of(config, mass, separation)
@@ -129,8 +129,8 @@ def hills(results: Results, config: Config, sky: Sky, rule: Any) -> None:
     """The rate of the Hills mechanism that the same sky excludes."""
     from starloom.galactic_center.brute_force import expected_from_hills
     from starloom.galactic_center.ejection import Stars
-    from starloom.galactic_center.gaia import RELEASES
     from starloom.galactic_center.hills import HillsMechanism
+    from starloom.simulation.gaia_errors import RELEASES
 
     for slope, name, published in ((2.35, "Salpeter", HILLS), (1.7, "top-heavy", None)):
         found = expected_from_hills(

@@ -10,10 +10,10 @@ from starloom.errors import DatasetError
 from starloom.galactic_center.detection import Candidate
 from starloom.galactic_center.ejection import Stars
 from starloom.galactic_center.exclusion import expected_map
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.photometry import Photometer
 from starloom.galactic_center.sky import Sky
+from starloom.simulation.gaia_errors import release
 from starloom.stellar.isochrone_grids import IsochroneGrid
 
 

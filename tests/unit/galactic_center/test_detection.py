@@ -8,10 +8,10 @@ from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.detection import Candidate, detect
 from starloom.galactic_center.ejection import Stars, eject
 from starloom.galactic_center.evolution import Physics
-from starloom.galactic_center.gaia import RELEASES, release
 from starloom.galactic_center.photometry import Photometer
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import galactic, simulate
+from starloom.simulation.gaia_errors import RELEASES, release
 
 WIDE = Scenario(BlackHoleBinary(1000.0), separation=1.0)
 RULE = Candidate()

@@ -18,10 +18,10 @@ from starloom.galactic_center.exclusion import (
     sky_counts,
     upper_limit,
 )
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.hills import HillsMechanism
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
+from starloom.simulation.gaia_errors import release
 
 RULE, DR4 = Candidate(), release("dr4")
 
