@@ -13,7 +13,7 @@ from scipy.stats import kstest
 from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.brute_force import expected_by_force
 from starloom.galactic_center.detection import Candidate
-from starloom.galactic_center.ejection import Stars, VelocityLaw, isotropic
+from starloom.galactic_center.ejection import CenterStars, VelocityLaw, isotropic
 from starloom.galactic_center.exclusion import expected, expected_map, randomized_limit, upper_limit
 from starloom.galactic_center.fast_mock import make
 from starloom.galactic_center.flight import fly, frame_for, galaxy
@@ -36,7 +36,7 @@ def _sky() -> Sky:
 
 def measure_library(seed: int, *, library: int, force: int) -> Numbers:
     """Expected candidates in DR3 by both ways, and the thresholds."""
-    sky, stars, rule, dr3 = _sky(), Stars(), Candidate(), release("dr3")
+    sky, stars, rule, dr3 = _sky(), CenterStars(), Candidate(), release("dr3")
     made = StarLibrary.build(sky, library, seed=seed)
     candidate = made.arrived.detected(sky, dr3, rule, seed=seed, noise=4).candidate
     numbers: dict[str, object] = {"worst_energy": float(np.nanmax(made.arrived.flown.energy_error))}

@@ -18,7 +18,7 @@ from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Selection = Callable[[Observed, Magnitudes], Array]
+SelectionFunction = Callable[[Observed, Magnitudes], Array]
 BLOCK = 256
 
 
@@ -82,7 +82,7 @@ def detect(
     *,
     noise: int = 1,
     seed: int,
-    selection: Selection | None = None,
+    selection: SelectionFunction | None = None,
     workers: int | None = None,
 ) -> Detected:
     """Let a release of Gaia measure stars, and ask of each measurement whether it makes a candidate.

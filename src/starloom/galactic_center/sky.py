@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from starloom.dynamics.frames import GalacticFrame, sky_axes
 from starloom.dynamics.potentials import Potential
-from starloom.galactic_center.detection import Candidate, Detected, Selection, detect
-from starloom.galactic_center.ejection import Ejected, Stars, eject
+from starloom.galactic_center.detection import Candidate, Detected, SelectionFunction, detect
+from starloom.galactic_center.ejection import CenterStars, Ejected, eject
 from starloom.galactic_center.evolution import Physics, StellarTracks
 from starloom.galactic_center.flight import TOLERANCE, Flown, fly, frame_for, galaxy
 from starloom.galactic_center.photometry import Magnitudes, Photometer
@@ -104,7 +104,7 @@ class Arrived:
         *,
         seed: int,
         noise: int = 1,
-        selection: Selection | None = None,
+        selection: SelectionFunction | None = None,
         workers: int | None = None,
     ) -> Detected:
         """What a release would make of them; a star with a reason is no candidate."""
@@ -139,7 +139,7 @@ _TO_GALACTIC = np.array(
 def simulate(
     sky: Sky,
     scenario: Scenario,
-    stars: Stars,
+    stars: CenterStars,
     release: Release,
     *,
     rule: Candidate | None = None,

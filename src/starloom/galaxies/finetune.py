@@ -34,7 +34,7 @@ from starloom.galaxies.encoders import TIMM, as_encoder, encoder, names
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_feed import ImageFeed
 from starloom.galaxies.image_sources import ImageSource, image_source
-from starloom.galaxies.image_training import LINEAR, Network, Settings, train
+from starloom.galaxies.image_training import LINEAR, FineTuneSettings, Network, train
 from starloom.galaxies.images import ImageForm
 from starloom.galaxies.inference_engine import BATCH, embedded_batches
 from starloom.galaxies.linear_head import fit_linear, folds_of
@@ -186,7 +186,7 @@ class ImageModel:
 
 def fit(
     images: Any, labels: Any, task: Task, *, encoder: str | Path | nn.Module = "convnext_mini",
-    settings: Settings = LINEAR, form: ImageForm | None = None, held_out: NDArray[np.bool_] | None = None,
+    settings: FineTuneSettings = LINEAR, form: ImageForm | None = None, held_out: NDArray[np.bool_] | None = None,
     seed: int = 1, checkpoint: str | Path | None = None, until: int | None = None, workers: int | None = None,
     device: str = "cpu",
 ) -> ImageModel:  # fmt: skip
@@ -344,8 +344,8 @@ def _form_of(source: ImageSource, channels: int | None) -> ImageForm:
 
 
 def _held_out(
-    given: NDArray[np.bool_] | None, labeled: NDArray[np.bool_], task: Task, targets: Tensor, settings: Settings,
-    rng: np.random.Generator,
+    given: NDArray[np.bool_] | None, labeled: NDArray[np.bool_], task: Task, targets: Tensor,
+    settings: FineTuneSettings, rng: np.random.Generator,
 ) -> NDArray[np.bool_]:  # fmt: skip
     if given is not None:
         held = np.asarray(given, dtype=bool)
@@ -395,7 +395,7 @@ def embed(
     return result
 
 
-def with_settings(base: Settings, **changes: Any) -> Settings:
+def with_settings(base: FineTuneSettings, **changes: Any) -> FineTuneSettings:
     """Settings with some of them changed; ConfigError for an unknown one."""
     try:
         return replace(base, **changes)
