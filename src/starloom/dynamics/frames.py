@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Handedness = Literal["right", "left"]
 MAS_YR_KPC = 4.740470463533348  # km/s of one mas/yr at one kpc: astronomical unit / Julian year, exact constants
-# The rows are the axes of Galactic coordinates in ICRS: towards l = 0, towards l = 90, towards the pole
+# The rows are the axes of Galactic coordinates in ICRS: towards l = 0, towards l = 90, towards the pole; as the
+# Hipparcos catalog defines them (ESA SP-1200, section 1.5.3)
 GALACTIC = np.array(
     [
         [-0.0548755604162154, -0.8734370902348850, -0.4838350155487132],

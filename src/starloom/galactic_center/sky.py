@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.dynamics.frames import GalacticFrame, sky_axes
+from starloom.dynamics.frames import GALACTIC, GalacticFrame, sky_axes
 from starloom.dynamics.potentials import Potential
 from starloom.galactic_center.detection import Candidate, Detected, SelectionFunction, detect
 from starloom.galactic_center.ejection import CenterStars, Ejected, eject
@@ -122,18 +122,8 @@ class Arrived:
 
 def galactic(ra: Array, dec: Array) -> tuple[Array, Array]:
     """Galactic longitude in [0, 360) and latitude (deg) of ICRS positions (deg)."""
-    x, y, z = _TO_GALACTIC @ sky_axes(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))[0].T
+    x, y, z = GALACTIC @ sky_axes(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))[0].T
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
-
-
-# ICRS to Galactic, as the Hipparcos catalog defines it (ESA SP-1200, section 1.5.3)
-_TO_GALACTIC = np.array(
-    [
-        [-0.0548755604162154, -0.8734370902348850, -0.4838350155487132],
-        [+0.4941094278755837, -0.4448296299600112, +0.7469822444972189],
-        [-0.8676661490190047, -0.1980763734312015, +0.4559837761750669],
-    ]
-)
 
 
 def simulate(
