@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.catalog.schema import Column, Schema, plain
+from starloom.catalog.schema import Schema, canonical, plain
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -21,13 +21,13 @@ SCHEMA = Schema(
     name="seismic ages",
     meaning="giants with APOGEE or XP spectra, for seismic quantities and ages",
     columns=(
-        Column("teff", "K", "effective temperature", required=True),
-        Column("fe_h", "", "[Fe/H]", required=True),
-        Column("teff_error", "K", "error of the effective temperature"),
-        Column("fe_h_error", "", "error of [Fe/H]"),
-        Column("logg", "", "surface gravity, log10 of cm/s^2"),
-        Column("alpha_m", "", "[alpha/M], for the diagnostics only: no age reads it"),
-        Column("snr", "", "signal to noise of the spectrum, a pixel"),
+        canonical("teff", required=True),
+        canonical("fe_h", required=True),
+        canonical("teff_error"),
+        canonical("fe_h_error"),
+        canonical("logg"),
+        canonical("alpha_m", meaning="[alpha/M], for the diagnostics only: no age reads it"),
+        canonical("snr"),
     ),
 )
 
