@@ -13,17 +13,17 @@ from scipy.stats import kstest
 from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.brute_force import expected_by_force
 from starloom.galactic_center.detection import Candidate
-from starloom.galactic_center.ejection import Stars, VelocityLaw, isotropic
+from starloom.galactic_center.ejection import CenterStars, VelocityLaw, isotropic
 from starloom.galactic_center.exclusion import expected, expected_map, randomized_limit, upper_limit
 from starloom.galactic_center.fast_mock import make
 from starloom.galactic_center.flight import fly, frame_for, galaxy
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Sky
 from starloom.galactic_center.traceback import Traceback
 from starloom.results.record import Bar
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import release
 
 SEEDS = tuple(range(300, 312))
 CHECKED = ((500.0, 1.0), (1000.0, 1.0), (4000.0, 0.3))
@@ -36,7 +36,7 @@ def _sky() -> Sky:
 
 def measure_library(seed: int, *, library: int, force: int) -> Numbers:
     """Expected candidates in DR3 by both ways, and the thresholds."""
-    sky, stars, rule, dr3 = _sky(), Stars(), Candidate(), release("dr3")
+    sky, stars, rule, dr3 = _sky(), CenterStars(), Candidate(), release("dr3")
     made = StarLibrary.build(sky, library, seed=seed)
     candidate = made.arrived.detected(sky, dr3, rule, seed=seed, noise=4).candidate
     numbers: dict[str, object] = {"worst_energy": float(np.nanmax(made.arrived.flown.energy_error))}

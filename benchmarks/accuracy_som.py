@@ -88,7 +88,7 @@ def _hidden(fitted: object, z: NDArray[np.float64], cell: NDArray[np.int64], rng
     others = ~taken
     counts = np.bincount(cell[others], minlength=grid.cells).astype(float)
     trusted = np.asarray(calibration.coverage(counts, cells, grid)["trusted"])
-    sample = calibration.Sample(cell[others], np.zeros(int(others.sum()), dtype=np.int64))
+    sample = calibration.PhotometricSample(cell[others], np.zeros(int(others.sum()), dtype=np.int64))
     row = calibration.calibrate(sample, calibration.Spectra(cell[shown], z[shown]), grid, cells=cells)[0]
     covered = z[others][trusted[cell[others]]].mean()
     lost = red & (counts > 0)

@@ -204,7 +204,8 @@ def _models() -> list[bytes]:
     import numpy as np
     from astropy.table import QTable
 
-    from starloom.selection.empirical import Axis, EmpiricalSelection
+    from starloom.selection.bins import Axis
+    from starloom.selection.empirical import EmpiricalSelection
 
     stars = QTable({"l": np.zeros(9), "b": np.zeros(9), "m": np.linspace(0, 1, 9), "observed": np.arange(9) % 2 == 0})
     with tempfile.TemporaryDirectory() as folder:

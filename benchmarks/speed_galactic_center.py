@@ -12,14 +12,14 @@ from side_by_side import Comparison, cpu_seconds, table
 from starloom import progress
 from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.detection import Candidate
-from starloom.galactic_center.ejection import Stars, eject, isotropic
+from starloom.galactic_center.ejection import CenterStars, eject, isotropic
 from starloom.galactic_center.exclusion import expected_map
 from starloom.galactic_center.flight import LAUNCH_RADIUS, TOLERANCE, fly, frame_for, galaxy
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Sky, simulate
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import release
 
 RO, VO = 8.0, 220.0
 LAUNCHED, PEER_SHARE, LOOP, CHAIN, LIBRARY = 3000, 300, 40, 20_000, 100_000
@@ -142,11 +142,11 @@ def _chain() -> Comparison:
 
     def ours():
         scenario = Scenario(BlackHoleBinary(4000.0), separation=0.3)
-        return simulate(sky, scenario, Stars(), release("dr3"), count=CHAIN, span=50.0, seed=1, workers=1)
+        return simulate(sky, scenario, CenterStars(), release("dr3"), count=CHAIN, span=50.0, seed=1, workers=1)
 
     seconds, made = cpu_seconds(ours, 3), ours()
     scenario = Scenario(BlackHoleBinary(4000.0), separation=0.3)
-    stars = eject(scenario, Stars(), sky.tracks, span=50.0, count=CHAIN, seed=1).take(np.arange(LOOP))
+    stars = eject(scenario, CenterStars(), sky.tracks, span=50.0, count=CHAIN, seed=1).take(np.arange(LOOP))
 
     def loop():
         places = []
@@ -185,7 +185,7 @@ def _map() -> str:
     library = StarLibrary.build(sky, LIBRARY, seed=1, workers=1)
     found = library.arrived.detected(sky, release("dr3"), Candidate(), seed=1, workers=1)
     flown = time.process_time() - started
-    made = expected_map(library, found.candidate, Stars(), np.geomspace(100, 2e4, 20), np.geomspace(0.1, 10, 20))
+    made = expected_map(library, found.candidate, CenterStars(), np.geomspace(100, 2e4, 20), np.geomspace(0.1, 10, 20))
     seconds = time.process_time() - started
     value, low, high = made.threshold(0.95, 10)
     return (

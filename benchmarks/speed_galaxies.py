@@ -22,9 +22,9 @@ from side_by_side import Comparison, cpu_seconds, table
 from torch import Tensor, nn
 
 from starloom import progress
+from starloom.galaxies.embedding import embed
 from starloom.galaxies.encoder_weights import export_state
 from starloom.galaxies.encoders import encoder
-from starloom.galaxies.finetune import embed
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_sources import ImageSource, image_source
 from starloom.galaxies.image_training import SCRATCH, Network, parameter_groups

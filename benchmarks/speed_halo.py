@@ -15,7 +15,7 @@ from starloom.datasets.access import open_table
 from starloom.dynamics.distribution_functions import constant_anisotropy
 from starloom.dynamics.potentials import potential
 from starloom.dynamics.spherical_potentials import SphericalPotential
-from starloom.dynamics.tracer_densities import TwoPowerLaw
+from starloom.dynamics.tracer_densities import TwoPowerLawTracer
 from starloom.halo.completeness import KinematicTest, along_fields
 from starloom.halo.density import DensityModel
 from starloom.halo.likelihood import HaloLikelihood, Volume
@@ -177,14 +177,14 @@ def _functions() -> Comparison:
     sphere = SphericalPotential.from_mass(enclosed)
 
     def ours() -> np.ndarray:
-        function = constant_anisotropy(sphere, TwoPowerLaw(1.0, 4.0, scale), 0.0)
+        function = constant_anisotropy(sphere, TwoPowerLawTracer(1.0, 4.0, scale), 0.0)
         return function.sample_velocities([[8.0, 0.0, 0.0]], 1000, 1)[0]
 
     began = time.process_time()
     peer = eddingtondf(pot=pot, denspot=density, rmax=40.0)
     drawn = peer.sample(R=np.ones(1000), z=np.zeros(1000), phi=np.zeros(1000), n=1000, return_orbit=False)
     peer_seconds = time.process_time() - began
-    function = constant_anisotropy(sphere, TwoPowerLaw(1.0, 4.0, scale), 0.0)
+    function = constant_anisotropy(sphere, TwoPowerLawTracer(1.0, 4.0, scale), 0.0)
     spread = float(np.std(np.asarray(drawn[1], dtype=float))) * vo
     return Comparison(
         name="an isotropic distribution function of a Hernquist density in an NFW halo, made, and 1000 velocities",

@@ -21,7 +21,7 @@ from starloom.galaxies.map_kernels import online
 from starloom.galaxies.map_quality import measure
 from starloom.galaxies.map_schedules import schedule
 from starloom.galaxies.map_search import NearestCells
-from starloom.galaxies.map_training import Sample, first_cells, train_batch, train_online
+from starloom.galaxies.map_training import ScaledGalaxies, first_cells, train_batch, train_online
 from starloom.seeds import generator
 
 GALAXIES = 100_000
@@ -56,7 +56,7 @@ def galaxies(count: int) -> np.ndarray:
 def warm(values: np.ndarray) -> None:
     """Compile."""
     online()
-    small, grid = Sample(values[:500]), Grid(4, 5)
+    small, grid = ScaledGalaxies(values[:500]), Grid(4, 5)
     begun = first_cells(small, grid, "plane", generator(1))
     train_online(small, grid, schedule("online", passes=1), begun, generator(1), precision="float32")
     train_batch(small, grid, schedule("starloom", passes=1), begun, workers=1)
@@ -74,7 +74,7 @@ def _timed(work: Any) -> tuple[float, Any]:
 
 def _batch(values: np.ndarray) -> Comparison | None:
     progress.say("maps: batch")
-    sample = Sample(values)
+    sample = ScaledGalaxies(values)
     begun = first_cells(sample, GRID, "plane", generator(1))
     seconds, cells = _timed(lambda: train_batch(sample, GRID, schedule("starloom", passes=EPOCHS), begun, workers=1))
     if find_spec("somoclu") is None:
@@ -97,7 +97,7 @@ def _batch(values: np.ndarray) -> Comparison | None:
 
 def _online(values: np.ndarray) -> Comparison | None:
     progress.say("maps: online")
-    sample, course = Sample(values), replace(schedule("online"), least_steps=0)
+    sample, course = ScaledGalaxies(values), replace(schedule("online"), least_steps=0)
     begun = first_cells(sample, GRID, "sample", generator(1))
     seconds, cells = _timed(lambda: train_online(sample, GRID, course, begun, generator(2), precision="float32"))
     steps, error = course.steps(len(values)), _error(cells, values)

@@ -27,7 +27,8 @@ from starloom.datasets.access import locate
 from starloom.dynamics.frames import GalacticFrame
 from starloom.sdss import targets
 from starloom.sdss.cartons import carton
-from starloom.selection.empirical import Axis, EmpiricalSelection, FittedSelection
+from starloom.selection.bins import Axis
+from starloom.selection.empirical import EmpiricalSelection, FittedSelection
 from starloom.selection.tracers import Tracers
 from starloom.simulation.components import ExponentialDisk, StellarComponent
 from starloom.simulation.milky_way import A_V_PER_EBV, Galaxy, positions

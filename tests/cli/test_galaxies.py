@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from starloom.catalog.tables import read_table, write_table
 from starloom.cli.app import app
 from starloom.errors import CatalogError, ConfigError, ModelFileError, StarloomError
-from starloom.galaxies.finetune import ImageModel
+from starloom.galaxies.image_model import ImageModel
 
 COUNT = 24
 SMALL = "--size 32 --gray --encoder convnext_speck"

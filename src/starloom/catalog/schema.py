@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.catalog.surveys import Survey, get_survey, identify
+from starloom.catalog.surveys import CANONICAL, Survey, get_survey, identify
 from starloom.errors import CatalogError, MissingColumnError, UnitError
 
 if TYPE_CHECKING:
@@ -41,6 +41,34 @@ class Column:
     meaning: str
     required: bool = False
     kind: Kind = "float"
+
+
+_KINDS: dict[str, Kind] = {"source_id": "integer", "stream": "text"}
+
+
+def canonical(name: str, *, required: bool = False, meaning: str | None = None) -> Column:
+    """A column of the vocabulary that all rooms share: its unit and meaning are those of ``surveys.CANONICAL``.
+
+    Parameters
+    ----------
+    name : canonical name.
+    required : whether the model cannot do without it.
+    meaning : what it is to this model, where that is more than the vocabulary says.
+
+    Raises
+    ------
+    CatalogError
+        When the vocabulary does not have it.
+
+    Examples
+    --------
+    >>> canonical("pmdec").unit
+    'mas/yr'
+    """
+    if name not in CANONICAL:
+        raise CatalogError(f"no canonical column is called {name!r}; add it to starloom.catalog.surveys.CANONICAL")
+    unit, usual = CANONICAL[name]
+    return Column(name, unit, meaning or usual, required, _KINDS.get(name, "float"))
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,8 @@ def predict(
     workers: Workers = None,
 ) -> None:
     """Write the table of images with answers; an interrupted run goes on where it was."""
-    from starloom.galaxies.finetune import ImageModel
     from starloom.galaxies.image_catalogs import predict_file
+    from starloom.galaxies.image_model import ImageModel
     from starloom.galaxies.image_sources import image_source
 
     loaded = ImageModel.load(model)
@@ -139,8 +139,9 @@ def embed(
     workers: Workers = None,
 ) -> None:
     """Write the table of images with features; a model's own size, crop and color hold where a model is given."""
-    from starloom.galaxies.finetune import ImageModel, chosen_encoder
+    from starloom.galaxies.embedding import chosen_encoder
     from starloom.galaxies.image_catalogs import embed_file
+    from starloom.galaxies.image_model import ImageModel
     from starloom.galaxies.image_sources import image_source
     from starloom.galaxies.images import ImageForm
     from starloom.seeds import generator

@@ -33,16 +33,16 @@ def eject(
     """Write the stars that a companion of Sgr A* threw out as they are today, and what Gaia makes of them."""
     from starloom.catalog.tables import write_table
     from starloom.galactic_center.binary import BlackHoleBinary
-    from starloom.galactic_center.ejection import Stars
-    from starloom.galactic_center.gaia import release as named
+    from starloom.galactic_center.ejection import CenterStars
     from starloom.galactic_center.scenario import Scenario
     from starloom.galactic_center.sky import Sky, simulate
+    from starloom.simulation.gaia_errors import release as named
 
     scenario = Scenario(BlackHoleBinary(companion_mass), separation=separation, since_merger=since_merger)
     for remark in scenario.remarks(span):
         typer.echo(f"warning: {remark}", err=True)
     table = simulate(
-        Sky.real(potential), scenario, Stars(slope=slope), named(release), count=count, span=span, seed=seed,
+        Sky.real(potential), scenario, CenterStars(slope=slope), named(release), count=count, span=span, seed=seed,
         workers=workers,
     )  # fmt: skip
     write_table(table, out)

@@ -16,13 +16,15 @@ INTERRUPT_STATUS = 130
 
 app = typer.Typer(no_args_is_help=True, help="Find a stream in your own table, from a file of about ten lines.")
 
-Settings = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="About ten lines: frame, windows, isochrone.")]
+SettingsFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG.toml", help="About ten lines: frame, windows, isochrone.")
+]
 Stars = Annotated[Path, typer.Argument(metavar="TABLE", help="FITS, Parquet, ECSV, VOTable or CSV.")]
 
 
 @app.command()
 def fit(
-    settings: Settings,
+    settings: SettingsFile,
     table: Stars,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the result.")] = Path(
         "results/own-stream"
@@ -65,7 +67,7 @@ def score(
 
 @app.command()
 def query(
-    settings: Settings,
+    settings: SettingsFile,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Table to write.")] = None,
     adql_only: Annotated[bool, typer.Option("--adql-only", help="Print the queries and ask nobody.")] = False,
     reddening: Annotated[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Associations:
+class Dependence:
     """Dependence of two columns.
 
     Parameters
@@ -41,7 +41,7 @@ class Associations:
     rows: int
 
 
-def associations(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None, tail: float = 0.05) -> Associations:
+def associations(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None, tail: float = 0.05) -> Dependence:
     """Associations of two columns, in O(N log N).
 
     Parameters
@@ -81,7 +81,7 @@ def associations(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None
     u, v = ranks(first, given), ranks(second, given)
     a, b = normal_scores(first, given), normal_scores(second, given)
     low_u, low_v, high_u, high_v = u <= tail, v <= tail, u >= 1.0 - tail, v >= 1.0 - tail
-    return Associations(
+    return Dependence(
         spearman=_pearson(u, v, w),
         kendall=_kendall(first, second, w),
         normal_scores=_pearson(a, b, w),

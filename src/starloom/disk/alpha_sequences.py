@@ -23,7 +23,7 @@ import numpy as np
 from starloom.catalog.provenance import record
 from starloom.dependence.peaks import Peak, find_peaks, watershed
 from starloom.dependence.smoothing import STRONGEST, relative_noise, smooth_pairs, weighted_correlation
-from starloom.disk.sequence_mixture import Counts, SequenceMixture, fit_mixture
+from starloom.disk.sequence_mixture import SequenceMixture, StarCounts, fit_mixture
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
 from starloom.seeds import generator
 from starloom.stats.ranks import normal_scores
@@ -211,7 +211,7 @@ class AlphaSequences:
         water, coefficients = _line(found, plane, at, self.degree)
         peaks = tuple(_in_columns(peak, found, plane) for peak in (found.low, found.high))
         found_range = sorted((peaks[0][0], peaks[1][0]))
-        grid = Counts.of(iron, alpha)
+        grid = StarCounts.of(iron, alpha)
         start = (grid.y[None, :] > np.interp(grid.x, at, water)[:, None]).astype(np.float64)
         mixture = fit_mixture(grid, grid.counts, start)
         between = (mixture.fe_h > found_range[0]) & (mixture.fe_h < found_range[1])

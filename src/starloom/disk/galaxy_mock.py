@@ -25,7 +25,7 @@ LARGEST = (20.0, 2.0)
 
 
 @dataclass(frozen=True)
-class Place:
+class LocalSequence:
     """Means, widths and correlation of (ln age, [Fe/H]) of one sequence at places, each (n,)."""
 
     ln_age: Floats
@@ -35,16 +35,16 @@ class Place:
     rho: Floats
 
 
-def sequence(high: bool, radius: ArrayLike, height: ArrayLike) -> Place:
+def sequence(high: bool, radius: ArrayLike, height: ArrayLike) -> LocalSequence:
     """One sequence at Galactic radius and height, kpc: flat where orbits are cold, falling with age where hot."""
     r, z = np.asarray(radius, dtype=np.float64), np.abs(np.asarray(height, dtype=np.float64))
     one = np.ones(np.broadcast(r, z).shape)
     if high:
         rho = -0.45 - 0.10 * np.exp(-((r / 6.0) ** 2)) + 0.05 * np.minimum(z / 2.0, 1.0)
-        return Place(np.log(9.5) * one, 0.18 * one, -0.40 - 0.01 * (r - 8.0) - 0.05 * z, 0.24 * one, rho * one)
+        return LocalSequence(np.log(9.5) * one, 0.18 * one, -0.40 - 0.01 * (r - 8.0) - 0.05 * z, 0.24 * one, rho * one)
     rho = -0.05 - 0.30 * np.exp(-((r / 4.0) ** 2)) - 0.20 * np.minimum(z / 2.0, 1.0)
     ln_age = np.log(4.5) + 0.25 * np.minimum(z, 1.5) - 0.02 * (r - 8.0)
-    return Place(ln_age * one, 0.50 * one, -0.05 - 0.055 * (r - 8.0) - 0.10 * z, 0.20 * one, rho * one)
+    return LocalSequence(ln_age * one, 0.50 * one, -0.05 - 0.055 * (r - 8.0) - 0.10 * z, 0.20 * one, rho * one)
 
 
 def share_of_high(radius: ArrayLike, height: ArrayLike) -> Floats:

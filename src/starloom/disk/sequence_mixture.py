@@ -86,7 +86,7 @@ class SequenceMixture:
 
 
 @dataclass(frozen=True)
-class Counts:
+class StarCounts:
     """Stars counted on a grid: centers (k,) and (m,), counts (k, m), the cell of every star, and the width of x."""
 
     x: Floats
@@ -96,7 +96,7 @@ class Counts:
     width: float
 
     @classmethod
-    def of(cls, iron: Floats, alpha: Floats) -> Counts:
+    def of(cls, iron: Floats, alpha: Floats) -> StarCounts:
         """Count stars, shapes (n,); what lies beyond the outermost 0.05 % counts in the outermost cell."""
         edges = [
             np.linspace(np.quantile(column, 0.0005), np.quantile(column, 0.9995), bins + 1)
@@ -112,7 +112,7 @@ class Counts:
         return cls(x, y, counts.reshape(BINS), cells, 0.5 * float(np.subtract(*np.quantile(iron, [0.84, 0.16]))))
 
 
-def fit_mixture(grid: Counts, counts: Floats, responsibility: Floats, rounds: int = ROUNDS) -> SequenceMixture:
+def fit_mixture(grid: StarCounts, counts: Floats, responsibility: Floats, rounds: int = ROUNDS) -> SequenceMixture:
     """Fit the mixture.
 
     Parameters

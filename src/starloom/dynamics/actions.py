@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.dynamics import action_kernel
 from starloom.dynamics.action_kernel import AT_CENTER, NO_TURN, NOT_FINITE, ON_AXIS, UNBOUND
+from starloom.dynamics.flags import in_words
 from starloom.dynamics.focal_lengths import focal_table
 from starloom.dynamics.integrals import energy as energy_of
 from starloom.dynamics.potentials import Potential
@@ -60,7 +61,7 @@ class Actions:
     @property
     def reason(self) -> list[str]:
         """Why a star has no actions, or what to mistrust; empty where all went well."""
-        return [", ".join(text for bit, text in REASONS.items() if flag & bit) for flag in self.flag]
+        return in_words(self.flag, REASONS)
 
 
 def actions(

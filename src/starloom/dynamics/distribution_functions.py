@@ -229,8 +229,8 @@ def constant_anisotropy(
     Examples
     --------
     >>> from starloom.dynamics.potentials import potential
-    >>> from starloom.dynamics.tracer_densities import PowerLaw
-    >>> f = constant_anisotropy(SphericalPotential.of(potential("MWPotential2014")), PowerLaw(), 0.8)
+    >>> from starloom.dynamics.tracer_densities import PowerLawTracer
+    >>> f = constant_anisotropy(SphericalPotential.of(potential("MWPotential2014")), PowerLawTracer(), 0.8)
     >>> bool(125 < f.radial_dispersion(8.0) < 137)
     True
     """
@@ -353,7 +353,7 @@ def _beyond(
 
 
 @dataclass(frozen=True)
-class Mixture:
+class DistributionMixture:
     """Several distribution functions of one potential, each with its share of the stars at every radius.
 
     arXiv:2509.04557 describes GS/E by two Osipkov-Merritt functions of one density: 88 % with an anisotropy radius of

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.catalog.schema import plain
-from starloom.dynamics.frames import draw_errors
+from starloom.dynamics.coordinate_errors import draw_errors
 from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
 from starloom.errors import MissingColumnError
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.dynamics import orbit_kernel
+from starloom.dynamics.flags import in_words
 from starloom.dynamics.orbit_kernel import NOT_FINITE, STEP_TOO_SMALL, TOO_MANY_STEPS
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
@@ -72,7 +73,7 @@ class Orbits:
     @property
     def reason(self) -> list[str]:
         """Why a star could not be carried; empty where it was."""
-        return [", ".join(text for bit, text in REASONS.items() if flag & bit) for flag in self.flag]
+        return in_words(self.flag, REASONS)
 
     @property
     def l_perp(self) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starloom.catalog.schema import Column, Schema
+from starloom.catalog.schema import Schema, canonical
 
 ASTROMETRY = ("ra", "dec", "parallax", "pmra", "pmdec")
 PAIRS = tuple((a, b) for number, a in enumerate(ASTROMETRY) for b in ASTROMETRY[number + 1 :])
@@ -11,21 +11,21 @@ SCHEMA = Schema(
     name="orbits",
     meaning="stars with all six coordinates",
     columns=(
-        Column("source_id", "", "identifier of the star", kind="integer"),
-        Column("ra", "deg", "right ascension, ICRS", required=True),
-        Column("ra_error", "mas", "its error, times cos(dec)"),
-        Column("dec", "deg", "declination, ICRS", required=True),
-        Column("dec_error", "mas", "its error"),
-        Column("distance", "kpc", "distance from the Sun; the parallax serves where there is none"),
-        Column("distance_error", "kpc", "its error"),
-        Column("parallax", "mas", "parallax"),
-        Column("parallax_error", "mas", "its error"),
-        Column("pmra", "mas/yr", "proper motion in right ascension times cos(dec)", required=True),
-        Column("pmra_error", "mas/yr", "its error"),
-        Column("pmdec", "mas/yr", "proper motion in declination", required=True),
-        Column("pmdec_error", "mas/yr", "its error"),
-        Column("radial_velocity", "km/s", "line-of-sight velocity", required=True),
-        Column("radial_velocity_error", "km/s", "its error"),
-        *(Column(f"{a}_{b}_corr", "", f"correlation of the errors of {a} and {b}") for a, b in PAIRS),
+        canonical("source_id"),
+        canonical("ra", required=True),
+        canonical("ra_error"),
+        canonical("dec", required=True),
+        canonical("dec_error"),
+        canonical("distance", meaning="distance from the Sun; the parallax serves where there is none"),
+        canonical("distance_error"),
+        canonical("parallax"),
+        canonical("parallax_error"),
+        canonical("pmra", required=True),
+        canonical("pmra_error"),
+        canonical("pmdec", required=True),
+        canonical("pmdec_error"),
+        canonical("radial_velocity", required=True),
+        canonical("radial_velocity_error"),
+        *(canonical(f"{a}_{b}_corr") for a, b in PAIRS),
     ),
 )

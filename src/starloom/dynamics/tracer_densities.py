@@ -22,7 +22,7 @@ class TracerDensity(Protocol):
 
 
 @dataclass(frozen=True)
-class PowerLaw:
+class PowerLawTracer:
     """r^-slope, cut off by ``exp(-(r / cutoff)^2)`` where a cutoff (kpc) is given.
 
     The default of arXiv:2306.03084 is a slope of 3.5 and a cutoff of 30 kpc.
@@ -43,7 +43,7 @@ class PowerLaw:
 
 
 @dataclass(frozen=True)
-class TwoPowerLaw:
+class TwoPowerLawTracer:
     """r^-inner (1 + r / scale)^-(outer - inner); (1, 4) is Hernquist's, (1, 3) that of an NFW halo."""
 
     inner: float = 1.0
@@ -61,7 +61,7 @@ class TwoPowerLaw:
 
 
 @dataclass(frozen=True)
-class Tabulated:
+class TabulatedTracer:
     """A density in a table, interpolated in the logarithms and gone on with as power laws at both ends.
 
     Parameters

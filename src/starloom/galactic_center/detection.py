@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from starloom.dynamics.frames import GalacticFrame, Observed
 from starloom.dynamics.potentials import Potential
 from starloom.errors import ConfigError
-from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.photometry import Magnitudes
+from starloom.simulation.gaia_errors import Release
 from starloom.threads import in_blocks
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Selection = Callable[[Observed, Magnitudes], Array]
+SelectionFunction = Callable[[Observed, Magnitudes], Array]
 BLOCK = 256
 
 
@@ -82,7 +82,7 @@ def detect(
     *,
     noise: int = 1,
     seed: int,
-    selection: Selection | None = None,
+    selection: SelectionFunction | None = None,
     workers: int | None = None,
 ) -> Detected:
     """Let a release of Gaia measure stars, and ask of each measurement whether it makes a candidate.

@@ -86,7 +86,7 @@ class VelocityLaw:
 
 
 @dataclass(frozen=True)
-class Stars:
+class CenterStars:
     """Which stars there are at the center.
 
     Parameters
@@ -207,7 +207,7 @@ def isotropic(count: int, rng: np.random.Generator) -> Array:
     return np.stack([flat * np.cos(angle), flat * np.sin(angle), z], axis=-1)
 
 
-def expected_ejected(scenario: Scenario, stars: Stars, lives: Lifetimes, span: float) -> float:
+def expected_ejected(scenario: Scenario, stars: CenterStars, lives: Lifetimes, span: float) -> float:
     """Mean number of stars of the kept masses thrown out in the last ``span`` Myr."""
     edges = np.geomspace(*stars.kept, 401)
     middle = np.sqrt(edges[1:] * edges[:-1])
@@ -218,7 +218,7 @@ def expected_ejected(scenario: Scenario, stars: Stars, lives: Lifetimes, span: f
 
 def eject(
     scenario: Scenario,
-    stars: Stars,
+    stars: CenterStars,
     lives: Lifetimes,
     *,
     span: float = 100.0,
@@ -266,7 +266,7 @@ def eject(
     return found.take(np.isfinite(speed))
 
 
-def _living_masses(stars: Stars, lives: Lifetimes, count: int, rng: np.random.Generator) -> Array:
+def _living_masses(stars: CenterStars, lives: Lifetimes, count: int, rng: np.random.Generator) -> Array:
     function = stars.mass_function
     low, high = function.cdf(np.array(stars.kept))
     if stars.ages == "lifetime":

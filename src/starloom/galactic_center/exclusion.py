@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from starloom import executors
 from starloom.errors import ConfigError
 from starloom.galactic_center.binary import BlackHoleBinary
-from starloom.galactic_center.ejection import Stars
+from starloom.galactic_center.ejection import CenterStars
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
 
@@ -30,7 +30,7 @@ class Expected:
     effective: float
 
 
-def expected(library: StarLibrary, candidate: Array, scenario: Scenario, stars: Stars) -> Expected:
+def expected(library: StarLibrary, candidate: Array, scenario: Scenario, stars: CenterStars) -> Expected:
     """Mean number of stars that would be called candidates.
 
     Parameters
@@ -119,7 +119,7 @@ def _crossing(masses: Array, values: Array, limit: float) -> float:
 def expected_map(
     library: StarLibrary,
     candidate: Array,
-    stars: Stars,
+    stars: CenterStars,
     masses: ArrayLike,
     others: ArrayLike,
     *,

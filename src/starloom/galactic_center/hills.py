@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
 from starloom.galactic_center.binary import SGR_A_MASS
-from starloom.galactic_center.ejection import LEAST_SPEED, Ejected, Lifetimes, Stars, isotropic
+from starloom.galactic_center.ejection import LEAST_SPEED, CenterStars, Ejected, Lifetimes, isotropic
 from starloom.seeds import generator
 from starloom.stellar.mass_functions import MassFunction, power_law
 
@@ -76,7 +76,7 @@ class HillsMechanism:
 
     def eject(
         self,
-        stars: Stars,
+        stars: CenterStars,
         lives: Lifetimes,
         count: int,
         *,

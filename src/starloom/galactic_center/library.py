@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
-from starloom.galactic_center.ejection import Ejected, Lifetimes, Stars, VelocityLaw
+from starloom.galactic_center.ejection import CenterStars, Ejected, Lifetimes, VelocityLaw
 from starloom.galactic_center.proposal import Proposal
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import Arrived, Sky
@@ -39,7 +39,7 @@ class StarLibrary:
         sky: Sky,
         count: int,
         *,
-        stars: Stars | None = None,
+        stars: CenterStars | None = None,
         proposal: Proposal | None = None,
         seed: int | np.random.Generator,
         workers: int | None = None,
@@ -61,7 +61,7 @@ class StarLibrary:
         """
         if count < 1:
             raise ConfigError(f"a library needs at least one star, got {count}")
-        chosen, how = stars or Stars(), proposal or Proposal()
+        chosen, how = stars or CenterStars(), proposal or Proposal()
         ejected, density = how.draw(count, chosen, sky.tracks, sky.sun.sun.x, generator(seed))
         rows = np.flatnonzero(ejected.alive)
         arrived = sky.observe(ejected.take(rows), workers)
@@ -70,11 +70,11 @@ class StarLibrary:
     def __len__(self) -> int:
         return len(self.arrived)
 
-    def take(self, rows: NDArray[np.int64], stars: Stars) -> Weighing:
+    def take(self, rows: NDArray[np.int64], stars: CenterStars) -> Weighing:
         """Some of the stars, ready to be weighed for many binaries."""
         return Weighing(self.arrived.ejected.take(rows), self.star_density(stars)[rows] / self.density[rows])
 
-    def weights(self, scenario: Scenario, stars: Stars, rows: NDArray[np.int64] | None = None) -> Array:
+    def weights(self, scenario: Scenario, stars: CenterStars, rows: NDArray[np.int64] | None = None) -> Array:
         """Expected number of stars in the Galaxy that each star of the library stands for.
 
         Parameters
@@ -90,7 +90,7 @@ class StarLibrary:
         """
         return self.take(np.arange(len(self)) if rows is None else rows, stars).weights(scenario)
 
-    def star_density(self, stars: Stars) -> Array:
+    def star_density(self, stars: CenterStars) -> Array:
         """Stars of each one's mass and age per Msun of mass interval and Msun thrown out; the same for all binaries."""
         e = self.arrived.ejected
         return stars.per_mass(e.mass, e.lifetime, self.lives) * stars.age_pdf(e.fraction, e.lifetime)

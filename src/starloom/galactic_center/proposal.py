@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
-from starloom.galactic_center.ejection import LEAST_SPEED, TAIL, Ejected, Lifetimes, Stars, isotropic
+from starloom.galactic_center.ejection import LEAST_SPEED, TAIL, CenterStars, Ejected, Lifetimes, isotropic
 from starloom.stellar.mass_functions import power_law
 
 Array = NDArray[np.float64]
@@ -81,7 +81,7 @@ class Proposal:
         return (1.0 - self.young) + self.young * logs
 
     def draw(
-        self, count: int, stars: Stars, lives: Lifetimes, sun: Array, rng: np.random.Generator
+        self, count: int, stars: CenterStars, lives: Lifetimes, sun: Array, rng: np.random.Generator
     ) -> tuple[Ejected, Array]:
         """Stars (count) and the density they were drawn with, per Myr, km/s and Msun, over the isotropic law.
 

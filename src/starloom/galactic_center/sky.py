@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.dynamics.frames import GalacticFrame, sky_axes
+from starloom.dynamics.frames import GALACTIC, GalacticFrame, sky_axes
 from starloom.dynamics.potentials import Potential
-from starloom.galactic_center.detection import Candidate, Detected, Selection, detect
-from starloom.galactic_center.ejection import Ejected, Stars, eject
+from starloom.galactic_center.detection import Candidate, Detected, SelectionFunction, detect
+from starloom.galactic_center.ejection import CenterStars, Ejected, eject
 from starloom.galactic_center.evolution import Physics, StellarTracks
 from starloom.galactic_center.flight import TOLERANCE, Flown, fly, frame_for, galaxy
-from starloom.galactic_center.gaia import Release
 from starloom.galactic_center.photometry import Magnitudes, Photometer
 from starloom.galactic_center.scenario import Scenario
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import Release
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -104,7 +104,7 @@ class Arrived:
         *,
         seed: int,
         noise: int = 1,
-        selection: Selection | None = None,
+        selection: SelectionFunction | None = None,
         workers: int | None = None,
     ) -> Detected:
         """What a release would make of them; a star with a reason is no candidate."""
@@ -122,24 +122,14 @@ class Arrived:
 
 def galactic(ra: Array, dec: Array) -> tuple[Array, Array]:
     """Galactic longitude in [0, 360) and latitude (deg) of ICRS positions (deg)."""
-    x, y, z = _TO_GALACTIC @ sky_axes(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))[0].T
+    x, y, z = GALACTIC @ sky_axes(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))[0].T
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
-
-
-# ICRS to Galactic, as the Hipparcos catalog defines it (ESA SP-1200, section 1.5.3)
-_TO_GALACTIC = np.array(
-    [
-        [-0.0548755604162154, -0.8734370902348850, -0.4838350155487132],
-        [+0.4941094278755837, -0.4448296299600112, +0.7469822444972189],
-        [-0.8676661490190047, -0.1980763734312015, +0.4559837761750669],
-    ]
-)
 
 
 def simulate(
     sky: Sky,
     scenario: Scenario,
-    stars: Stars,
+    stars: CenterStars,
     release: Release,
     *,
     rule: Candidate | None = None,

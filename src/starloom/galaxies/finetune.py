@@ -1,4 +1,4 @@
-"""Fine-tune an encoder on labels of one's own question; predict, embed, save and load.
+"""Fine-tune an encoder on labels of one's own question.
 
 >>> import numpy as np
 >>> from starloom.galaxies.tasks import Classification
@@ -17,7 +17,6 @@ True
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,165 +27,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from starloom import progress
-from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
-from starloom.galaxies.encoder_weights import CARRIED, HUB, IMAGENET, MODEL_KIND, load_encoder
-from starloom.galaxies.encoders import TIMM, as_encoder, encoder, names
+from starloom.errors import CatalogError, ConfigError, FitError
+from starloom.galaxies.embedding import channels_of, chosen_encoder, form_of
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_feed import ImageFeed
+from starloom.galaxies.image_model import ImageModel
 from starloom.galaxies.image_sources import ImageSource, image_source
-from starloom.galaxies.image_training import LINEAR, Network, Settings, train
+from starloom.galaxies.image_training import LINEAR, FineTuneSettings, Network, train
 from starloom.galaxies.images import ImageForm
-from starloom.galaxies.inference_engine import BATCH, embedded_batches
+from starloom.galaxies.inference_engine import embedded_batches
 from starloom.galaxies.linear_head import fit_linear, folds_of
-from starloom.galaxies.tasks import Task, task_of
-from starloom.neural.checkpoints import load_folder, save_folder
-from starloom.neural.training import seeded
+from starloom.galaxies.tasks import Task
 from starloom.seeds import generator, torch_generator
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-Floats = NDArray[np.float32]
-
-
-class ImageModel:
-    """An encoder with a last layer that answers a task; what :func:`fit` gives.
-
-    Parameters
-    ----------
-    encoder, layer, task, form : the encoder, the last layer, what is asked, and what images are made into.
-    history : how it was fitted, as JSON can hold it.
-    dropout : share of the features left out before the last layer in training, and in ``predict`` with passes.
-    """
-
-    def __init__(
-        self, encoder: ImageEncoder, layer: nn.Linear, task: Task, form: ImageForm, *,
-        history: dict[str, Any] | None = None, dropout: float = 0.0,
-    ) -> None:  # fmt: skip
-        self.encoder, self.layer, self.task, self.form = encoder.eval(), layer.eval(), task, form
-        self.history = history or {}
-        self.dropout = dropout
-        self.training_rows: QTable | None = None
-
-    def predict(
-        self, images: Any, *, passes: int = 1, views: int = 1, seed: int = 1, workers: int | None = None,
-        label: str = "prediction",
-    ) -> QTable:  # fmt: skip
-        """Answers for images, one row each, in their order.
-
-        Parameters
-        ----------
-        images : whatever :func:`starloom.galaxies.image_sources.image_source` takes.
-        passes : passes with dropout before the last layer (Monte Carlo); 1 is one pass without.
-        views : how many of the eight symmetric views of each image are taken together.
-        seed : of the dropout.
-        workers : threads; the result is the same.
-
-        Returns
-        -------
-        QTable
-            ``id``, the task's answers (NaN where an image cannot be used), ``remark`` and ``reason``.
-        """
-        from astropy.table import vstack
-
-        source = image_source(images)
-        with progress.bar(label, len(source), "images") as advance:
-            parts = []
-            for part in self.predicted_batches(source, passes=passes, views=views, seed=seed, workers=workers):
-                parts.append(part)
-                advance(len(part))
-        return parts[0] if len(parts) == 1 else vstack(parts, metadata_conflicts="silent")
-
-    def predicted_batches(
-        self, source: ImageSource, *, passes: int = 1, views: int = 1, seed: int = 1, workers: int | None = None,
-        first: int = 0,
-    ) -> Iterator[QTable]:  # fmt: skip
-        """The same, a batch at a time; ``first`` is the image to begin with, a multiple of the batch."""
-        if passes < 1 or not 1 <= views <= 8:
-            raise ConfigError(f"passes must be 1 or more and views 1 to 8, not {passes} and {views}")
-        if passes > 1 and self.dropout == 0.0:
-            raise ConfigError("this model was fitted without dropout: passes would all be alike; give views instead")
-        for found in embedded_batches(
-            self.encoder, source, self.form, views=range(views), workers=workers, first=first
-        ):
-            yield self._table(source, found.rows, found.features, found.reasons, found.remarks, passes, seed)
-
-    def _table(
-        self, source: ImageSource, rows: NDArray[np.int64], features: Tensor, reasons: list[str], remarks: list[str],
-        passes: int, seed: int,
-    ) -> QTable:  # fmt: skip
-        from astropy.table import QTable
-
-        if passes > 1:  # masks follow from the seed and the batch: the same for any number of threads
-            drawn = torch.Generator().manual_seed(int(np.random.default_rng([seed, int(rows[0])]).integers(2**62)))
-            kept = torch.rand(passes, 1, *features.shape[1:], generator=drawn) >= self.dropout
-            features = (features[None] * kept / (1.0 - self.dropout)).flatten(0, 1)
-        with torch.no_grad():
-            outputs = self.layer(features)
-        table = QTable({"id": source.ids[rows]})
-        unusable = np.array([bool(reason) for reason in reasons])
-        for name, values in self.task.answers(outputs).items():
-            column = np.asarray(values)
-            if column.dtype.kind == "f":
-                column = np.where(unusable, np.nan, column)
-                table[name] = column
-            else:
-                table[name] = np.ma.MaskedArray(column, mask=unusable) if unusable.any() else column
-        table["remark"], table["reason"] = np.array(remarks, dtype="U80"), np.array(reasons, dtype="U160")
-        return table
-
-    def embed(self, images: Any, *, views: int = 1, workers: int | None = None) -> Floats:
-        """Features (images, features); NaN for images that cannot be used."""
-        return embed(self.encoder, images, self.form, views=views, workers=workers)
-
-    def save(self, folder: str | Path) -> None:
-        """Save as a folder of safetensors and JSON."""
-        settings = {
-            "encoder": self.encoder.settings, "task": self.task.as_json(), "form": self.form.as_json(),
-            "history": self.history, "dropout": self.dropout,
-        }  # fmt: skip
-        tensors = {f"encoder.{name}": value for name, value in self.encoder.state_dict().items()}
-        tensors |= {f"layer.{name}": value for name, value in self.layer.state_dict().items()}
-        save_folder(folder, MODEL_KIND, settings, tensors)
-
-    @classmethod
-    def load(cls, folder: str | Path, encoder_module: nn.Module | None = None) -> ImageModel:
-        """Load what :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder : where.
-        encoder_module : the module, when the encoder is one's own; its weights are replaced by those saved.
-
-        Raises
-        ------
-        ModelFileError
-            When the folder is no such model, or the encoder is one's own and no module is given.
-        """
-        settings, tensors = load_folder(folder, MODEL_KIND)
-        form = settings["encoder"]
-        if encoder_module is not None:
-            made = as_encoder(encoder_module, settings["form"]["channels"])
-        elif form.get("own"):
-            raise ModelFileError(
-                f"{folder} has an encoder of its maker's own module {form['name']}; give encoder_module=..."
-            )
-        else:
-            made = encoder(form["name"], form["channels"], **form["size"])
-        task = task_of(settings["task"])
-        layer = nn.Linear(made.out_features, task.outputs)
-        try:
-            for module, start in ((made, "encoder."), (layer, "layer.")):
-                module.load_state_dict({k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)})
-        except RuntimeError as error:
-            raise ModelFileError(f"{folder}: weights and encoder do not fit: {str(error)[:200]}") from error
-        form = ImageForm(**settings["form"])
-        return cls(made, layer, task, form, history=settings["history"], dropout=settings["dropout"])
-
 
 def fit(
     images: Any, labels: Any, task: Task, *, encoder: str | Path | nn.Module = "convnext_mini",
-    settings: Settings = LINEAR, form: ImageForm | None = None, held_out: NDArray[np.bool_] | None = None,
+    settings: FineTuneSettings = LINEAR, form: ImageForm | None = None, held_out: NDArray[np.bool_] | None = None,
     seed: int = 1, checkpoint: str | Path | None = None, until: int | None = None, workers: int | None = None,
     device: str = "cpu",
 ) -> ImageModel:  # fmt: skip
@@ -233,8 +93,8 @@ def fit(
     if len(labels) != len(source):
         raise CatalogError(f"there are {len(source)} images and {len(labels)} labels; one an image, please")
     targets, reasons = task.targets(labels)
-    made = chosen_encoder(encoder, _channels(encoder, form, source), rng)
-    form = form or _form_of(source, made.channels)
+    made = chosen_encoder(encoder, channels_of(encoder, form, source), rng)
+    form = form or form_of(source, made.channels)
     if form.channels != made.channels:
         raise ConfigError(f"the encoder takes {made.channels} channels and the form has {form.channels}")
     labeled = reasons == ""
@@ -313,39 +173,9 @@ def _linear(
     }
 
 
-def chosen_encoder(given: str | Path | nn.Module, channels: int, rng: np.random.Generator) -> ImageEncoder:
-    """An encoder of a name (fresh weights from the generator), of weights, or a module as it is."""
-    if isinstance(given, nn.Module):
-        return as_encoder(given, channels)
-    text = str(given)
-    if text in names() or text.startswith(TIMM):
-        with seeded(torch_generator(rng)):
-            return encoder(text, channels)
-    if text == IMAGENET or text.startswith((HUB, CARRIED)) or Path(text).exists():
-        return load_encoder(text, channels=channels)
-    return encoder(text, channels)  # which says what names there are
-
-
-def _channels(given: Any, form: ImageForm | None, source: ImageSource) -> int:
-    if isinstance(given, ImageEncoder):
-        return given.channels
-    return form.channels if form is not None else _form_of(source, None).channels
-
-
-def _form_of(source: ImageSource, channels: int | None) -> ImageForm:
-    """The form of arrays as they are; else 64 pixels in color."""
-    first = source.items[0]
-    if isinstance(first, np.ndarray) and first.ndim in (2, 3):
-        shape = first.shape
-        own = 1 if len(shape) == 2 else min(shape[0], shape[2])
-        side = min(shape) if len(shape) == 2 else sorted(shape)[1]
-        return ImageForm(size=max(4, side), channels=channels or own)
-    return ImageForm(channels=channels or 3)
-
-
 def _held_out(
-    given: NDArray[np.bool_] | None, labeled: NDArray[np.bool_], task: Task, targets: Tensor, settings: Settings,
-    rng: np.random.Generator,
+    given: NDArray[np.bool_] | None, labeled: NDArray[np.bool_], task: Task, targets: Tensor,
+    settings: FineTuneSettings, rng: np.random.Generator,
 ) -> NDArray[np.bool_]:  # fmt: skip
     if given is not None:
         held = np.asarray(given, dtype=bool)
@@ -362,45 +192,9 @@ def _held_out(
     return held
 
 
-def embed(
-    encoder: str | Path | nn.Module, images: Any, form: ImageForm | None = None, *, views: int = 1,
-    workers: int | None = None, device: str = "cpu", label: str = "features",
-) -> Floats:  # fmt: skip
-    """Features of images.
-
-    Parameters
-    ----------
-    encoder : weights or a module, as :func:`fit` takes them.
-    images : whatever :func:`starloom.galaxies.image_sources.image_source` takes.
-    form : what they are made into.
-    views : mean over this many of the eight symmetric views.
-    workers : threads; the result is the same.
-
-    Returns
-    -------
-    ndarray
-        (images, features) float32; NaN for images that cannot be used.
-    """
-    source = image_source(images)
-    made = chosen_encoder(encoder, _channels(encoder, form, source), generator(1))
-    form = form or _form_of(source, made.channels)
-    if not 1 <= views <= 8:
-        raise ConfigError(f"views from 1 to 8, not {views}")
-    result = np.full((len(source), made.out_features), np.nan, dtype=np.float32)
-    with progress.bar(label, len(source), "images") as advance:
-        for found in embedded_batches(made, source, form, views=range(views), workers=workers, device=device):
-            usable = np.array([not reason for reason in found.reasons])
-            result[found.rows[usable]] = found.features.mean(dim=0).numpy()[usable]
-            advance(len(found.rows))
-    return result
-
-
-def with_settings(base: Settings, **changes: Any) -> Settings:
+def with_settings(base: FineTuneSettings, **changes: Any) -> FineTuneSettings:
     """Settings with some of them changed; ConfigError for an unknown one."""
     try:
         return replace(base, **changes)
     except TypeError as error:
         raise ConfigError(f"no such setting: {error}") from error
-
-
-__all__: Sequence[str] = ["BATCH", "ImageModel", "chosen_encoder", "embed", "fit", "with_settings"]

@@ -28,7 +28,7 @@ from starloom.galaxies.inference_engine import BATCH, embedded_batches
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galaxies.finetune import ImageModel
+    from starloom.galaxies.image_model import ImageModel
 
 PART = 16 * BATCH
 """Images of one part."""
@@ -44,7 +44,7 @@ def predict_file(
     ----------
     model, source : the model and the images.
     out : the table to write; its suffix names the format.
-    passes, views, seed, workers : as :meth:`starloom.galaxies.finetune.ImageModel.predict` has them.
+    passes, views, seed, workers : as :meth:`starloom.galaxies.image_model.ImageModel.predict` has them.
 
     Returns
     -------

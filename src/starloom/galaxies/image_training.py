@@ -34,7 +34,7 @@ from starloom.neural.training import one_thread
 
 
 @dataclass(frozen=True)
-class Settings:
+class FineTuneSettings:
     """How a model is fitted.
 
     Parameters
@@ -93,9 +93,9 @@ class Settings:
         return content
 
 
-LINEAR = Settings()
-DEEP = Settings(parts=-1, learning_rate=3e-4, lr_decay=0.75, start_linear=True)
-SCRATCH = Settings(parts=-1, learning_rate=2e-3, lr_decay=1.0)
+LINEAR = FineTuneSettings()
+DEEP = FineTuneSettings(parts=-1, learning_rate=3e-4, lr_decay=0.75, start_linear=True)
+SCRATCH = FineTuneSettings(parts=-1, learning_rate=2e-3, lr_decay=1.0)
 """The last layer alone; all of a pretrained encoder; an encoder with fresh weights."""
 
 
@@ -132,7 +132,7 @@ class Record:
         return asdict(self)
 
 
-def parameter_groups(network: Network, settings: Settings) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, settings: FineTuneSettings) -> list[dict[str, Any]]:
     """Groups of parameters with their rates; what is in none is frozen here.
 
     The last layer and the encoder's last part have the rate itself, part i from the end the rate times lr_decay^i.
@@ -159,7 +159,7 @@ def parameter_groups(network: Network, settings: Settings) -> list[dict[str, Any
     return groups
 
 
-def set_learning(network: Network, settings: Settings) -> None:
+def set_learning(network: Network, settings: FineTuneSettings) -> None:
     """Training mode for what learns; what is frozen stays in evaluation mode, so that its statistics do not move."""
     network.train()
     parts = network.encoder.parts()
@@ -174,7 +174,7 @@ def set_learning(network: Network, settings: Settings) -> None:
 
 def train(
     network: Network, feed: ImageFeed, targets: Tensor, labeled: NDArray[np.bool_], rows: NDArray[np.int64],
-    held: NDArray[np.int64], task: Task, settings: Settings, *, seed: int, checkpoint: Path | None = None,
+    held: NDArray[np.int64], task: Task, settings: FineTuneSettings, *, seed: int, checkpoint: Path | None = None,
     until: int | None = None, device: str = "cpu", label: str = "galaxy images",
 ) -> Record:  # fmt: skip
     """Train a network in place; it ends with the weights of the best held-out loss.
@@ -256,13 +256,13 @@ def train(
     return record
 
 
-def _over(record: Record, settings: Settings) -> bool:
+def _over(record: Record, settings: FineTuneSettings) -> bool:
     return len(record.held_out_losses) - record.best_epoch >= settings.patience
 
 
 def _epoch(
     model: nn.Module, descent: Descent, network: Network, feed: ImageFeed, targets: Tensor,
-    labeled: NDArray[np.bool_], rows: NDArray[np.int64], task: Task, settings: Settings, seed: int, epoch: int,
+    labeled: NDArray[np.bool_], rows: NDArray[np.int64], task: Task, settings: FineTuneSettings, seed: int, epoch: int,
     steps: int, half: bool,
 ) -> float:  # fmt: skip
     rank, size = world()
@@ -302,7 +302,7 @@ def _epoch(
 
 @torch.no_grad()
 def _held_out(
-    network: Network, feed: ImageFeed, targets: Tensor, held: NDArray[np.int64], task: Task, settings: Settings,
+    network: Network, feed: ImageFeed, targets: Tensor, held: NDArray[np.int64], task: Task, settings: FineTuneSettings,
     half: bool,
 ) -> float:  # fmt: skip
     rank, size = world()

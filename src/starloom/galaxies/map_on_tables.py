@@ -124,7 +124,7 @@ class Calibrated:
     cell: NDArray[np.int64]
     bin: NDArray[np.int64]
     redshifts: CellRedshifts
-    sample: calibration.Sample
+    sample: calibration.PhotometricSample
 
 
 def calibrate_tables(
@@ -179,7 +179,7 @@ def calibrate_tables(
         half = generator(seed).permutation(len(z)) % 2 == 0
         of_cell = bins_by_redshift(fitted, spectra[half], z[half], photometry, bins, workers=workers)
         number, part = np.where(cell >= 0, of_cell[cell], -1), whole.part(~half)
-    sample = calibration.Sample(
+    sample = calibration.PhotometricSample(
         cell, number, None if weight is None else plain(photometry, weight), fitted.features.of(photometry).values
     )
     counts = np.bincount(cell[cell >= 0], minlength=fitted.grid.cells).astype(np.float64)

@@ -44,7 +44,7 @@ def measure(
     *,
     workers: int = 1,
 ) -> Quality:
-    """Measure a map on galaxies in its scaled space; see ``map_training.Sample`` for the arrays."""
+    """Measure a map on galaxies in its scaled space; see ``map_training.ScaledGalaxies`` for the arrays."""
     nearest, squared, second = NearestCells(cells).find(values, inverse, workers=workers, second=True)
     assert second is not None
     used = np.full(len(values), values.shape[1]) if inverse is None else (inverse > 0).sum(axis=1)

@@ -30,7 +30,7 @@ CHUNK = 64
 def _kernel() -> Any:
     import numba
 
-    flags = {"nnan", "nsz", "arcp", "contract", "reassoc"}
+    flags = {"nnan", "nsz", "arcp", "reassoc"}  # no fused products: see ``map_kernels``
 
     @numba.njit(nogil=True, cache=True, fastmath=flags, error_model="numpy")
     def choose(

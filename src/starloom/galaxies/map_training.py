@@ -18,7 +18,7 @@ CHUNK = 50_000  # online steps between two looks at the keyboard
 
 
 @dataclass(frozen=True)
-class Sample:
+class ScaledGalaxies:
     """Galaxies in the scaled space of the map, ready for the loops.
 
     Parameters
@@ -40,7 +40,7 @@ class Sample:
         return int(self.values.shape[1])
 
 
-def first_cells(sample: Sample, grid: Grid, start: str, rng: np.random.Generator) -> Array:
+def first_cells(sample: ScaledGalaxies, grid: Grid, start: str, rng: np.random.Generator) -> Array:
     """Where the cells begin, shape (cells, features)."""
     n, features = sample.values.shape
     there = np.ones_like(sample.values, dtype=bool) if sample.inverse is None else sample.inverse > 0
@@ -68,7 +68,7 @@ def first_cells(sample: Sample, grid: Grid, start: str, rng: np.random.Generator
 
 
 def train_online(
-    sample: Sample, grid: Grid, schedule: Schedule, cells: Array, rng: np.random.Generator, *, precision: str
+    sample: ScaledGalaxies, grid: Grid, schedule: Schedule, cells: Array, rng: np.random.Generator, *, precision: str
 ) -> Array:
     """Move the cells towards one galaxy after another; gives the cells, shape (cells, features).
 
@@ -108,7 +108,7 @@ def train_online(
     return np.ascontiguousarray(field.reshape(features, -1).T, dtype=np.float64)
 
 
-def train_batch(sample: Sample, grid: Grid, schedule: Schedule, cells: Array, *, workers: int) -> Array:
+def train_batch(sample: ScaledGalaxies, grid: Grid, schedule: Schedule, cells: Array, *, workers: int) -> Array:
     """Move all cells to the means of their neighborhoods, pass after pass; gives the cells, (cells, features).
 
     Each pass finds the nearest cell of every galaxy and then sets ``W_k = sum_j H_kj S_j / sum_j H_kj N_j`` with S_j
@@ -131,7 +131,7 @@ def train_batch(sample: Sample, grid: Grid, schedule: Schedule, cells: Array, *,
     return cells
 
 
-def cell_sums(sample: Sample, nearest: NDArray[np.int64], cells: int) -> tuple[Array, Array]:
+def cell_sums(sample: ScaledGalaxies, nearest: NDArray[np.int64], cells: int) -> tuple[Array, Array]:
     """Sums of the features over each cell (cells, features), and of the weights: (cells, 1), or a feature each.
 
     Summed in the order of the rows on one thread, in float64, so that the result is one.

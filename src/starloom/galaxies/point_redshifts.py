@@ -23,7 +23,7 @@ from starloom.galaxies.redshifts import two_groups
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galaxies.map_training import Sample
+    from starloom.galaxies.map_training import ScaledGalaxies
     from starloom.galaxies.self_organizing_map import FittedSOM
 
 Array = NDArray[np.float64]
@@ -304,14 +304,14 @@ class PointRedshifts:
         return result
 
 
-def _softening(sample: Sample, cells: Array) -> Array:
+def _softening(sample: ScaledGalaxies, cells: Array) -> Array:
     """Typical distance of a galaxy from its cell in each feature, shape (features,)."""
     there = np.ones_like(sample.values, dtype=bool) if sample.inverse is None else sample.inverse > 0
     squares = np.where(there, (sample.values - cells) ** 2, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
     return np.asarray(np.sqrt(squares) + 1e-6)
 
 
-def _counting(sample: Sample, softening: Array) -> Array:
+def _counting(sample: ScaledGalaxies, softening: Array) -> Array:
     """How much each feature counts among a galaxy's neighbors: 1 / (1 + (error / softening)^2), 0 where missing.
 
     A map without errors knows only which features are there.

@@ -67,7 +67,7 @@ class Spectra:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PhotometricSample:
     """Galaxies whose redshifts are to be calibrated.
 
     Parameters
@@ -114,7 +114,7 @@ def bins_of_cells(mean: Array, edges: Sequence[float]) -> NDArray[np.int64]:
 
 
 def calibrate(
-    sample: Sample,
+    sample: PhotometricSample,
     spectra: Spectra,
     grid: Grid,
     *,
@@ -170,7 +170,7 @@ def calibrate(
 def _calibrate_bin(
     number: int,
     counts: Array,
-    sample: Sample,
+    sample: PhotometricSample,
     spectra: Spectra,
     found: CellRedshifts,
     usable: NDArray[np.bool_],
@@ -238,7 +238,9 @@ def _failed(spectra: Spectra, cells: int) -> Array:
     return np.asarray(lost / np.maximum(taken, 1), dtype=np.float64)
 
 
-def _within_cells(number: int, sample: Sample, spectra: Spectra, inside: NDArray[np.bool_], kept: Array) -> float:
+def _within_cells(
+    number: int, sample: PhotometricSample, spectra: Spectra, inside: NDArray[np.bool_], kept: Array
+) -> float:
     """Shift of <z> because the spectra of a cell differ from its galaxies in features that its redshifts depend on.
 
     Slopes of redshift with the features within cells are fitted to all spectra of the bin's cells together; they are
@@ -301,7 +303,7 @@ def _jackknife(spectra: Spectra, inside: NDArray[np.bool_], kept: Array) -> floa
 
 
 def redshift_distributions(
-    sample: Sample, spectra: Spectra, grid: Grid, edges: Array, *, trusted: NDArray[np.bool_] | None = None,
+    sample: PhotometricSample, spectra: Spectra, grid: Grid, edges: Array, *, trusted: NDArray[np.bool_] | None = None,
     resamples: int = 100, seed: int = 1,
 ) -> QTable:  # fmt: skip
     """n(z) of every bin: spectra weighted by the galaxies of their cell over the spectra in it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starloom.catalog.schema import Column, Schema
+from starloom.catalog.schema import Column, Schema, canonical
 
 SCHEMA = Schema(
     name="color-redshift map",
@@ -10,8 +10,8 @@ SCHEMA = Schema(
     columns=(
         Column("zspec", "", "spectroscopic redshift; 0 or missing: none", required=True),
         Column("z_class", "", "confidence class of the redshift, as zCOSMOS writes it"),
-        Column("ra", "deg", "right ascension, ICRS"),
-        Column("dec", "deg", "declination, ICRS"),
+        canonical("ra"),
+        canonical("dec"),
         *(Column(band, "mag", f"{band} magnitude") for band in ("u", "B", "g", "V", "r", "i", "z", "J", "K")),
         *(Column(f"{b}_err", "mag", f"error of it, {b}") for b in ("u", "B", "g", "V", "r", "i", "z", "J", "K")),
     ),

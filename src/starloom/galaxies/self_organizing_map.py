@@ -20,7 +20,7 @@ from starloom.galaxies.map_grid import Grid
 from starloom.galaxies.map_quality import Quality, measure
 from starloom.galaxies.map_schedules import Schedule, schedule
 from starloom.galaxies.map_search import NearestCells
-from starloom.galaxies.map_training import Sample, first_cells, train_batch, train_online
+from starloom.galaxies.map_training import ScaledGalaxies, first_cells, train_batch, train_online
 from starloom.galaxies.photometric_features import Features
 from starloom.seeds import generator
 
@@ -167,7 +167,7 @@ class FittedSOM:
         """A value a cell as an image, shape (rows, columns)."""
         return np.asarray(values, dtype=np.float64).reshape(self.grid.rows, self.grid.columns)
 
-    def sample(self, table: QTable) -> tuple[Sample, NDArray[np.str_]]:
+    def sample(self, table: QTable) -> tuple[ScaledGalaxies, NDArray[np.str_]]:
         """The usable rows of a table in the map's scaled space, and the reason why each other row is not usable."""
         measured = self.features.of(table)
         used = measured.usable
@@ -282,14 +282,14 @@ class FittedSOM:
         return found
 
 
-def _sample(values: Array, errors: Array | None, center: Array, scale: Array, weights: Array | None) -> Sample:
+def _sample(values: Array, errors: Array | None, center: Array, scale: Array, weights: Array | None) -> ScaledGalaxies:
     there = np.isfinite(values)
     scaled = np.where(there, (values - center) / scale, 0.0)
     if errors is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = np.where(there, (scale / errors) ** 2, 0.0)
-        return Sample(scaled, inverse, weights, with_errors=True)
-    return Sample(scaled, None if there.all() else there.astype(np.float64), weights)
+        return ScaledGalaxies(scaled, inverse, weights, with_errors=True)
+    return ScaledGalaxies(scaled, None if there.all() else there.astype(np.float64), weights)
 
 
 def _scaling(values: Array, scaling: str, names: tuple[str, ...]) -> tuple[Array, Array, list[str]]:

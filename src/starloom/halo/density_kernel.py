@@ -7,6 +7,9 @@ With the ellipsoidal radius m^2 = x^T M x, L = ln m and the breaks b1 < b2, ever
 so that one loop without branches serves them all. Logarithms and exponentials are polynomials on the bits of the
 numbers (error below 1e-14), and nothing is asked of a division's divisor (``error_model="numpy"``): either would keep
 compilers from turning the loops into vector instructions, which are 3.5 times as fast.
+
+Products and sums are fused, unlike in the kernels of orbits: no function adds up another one's products, and so the
+digits are the same whichever of them come from the cache (measured); without, the sums take 16 % longer.
 """
 
 from __future__ import annotations

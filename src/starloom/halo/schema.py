@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starloom.catalog.schema import Column, Schema
+from starloom.catalog.schema import Schema, canonical
 from starloom.dynamics.schema import SCHEMA as ORBITS
 
 SCHEMA = Schema(
@@ -10,11 +10,11 @@ SCHEMA = Schema(
     meaning="giants with all six coordinates, iron and aluminum, observed by APOGEE",
     columns=(
         *(column for column in ORBITS.columns if column.name != "distance"),
-        Column("distance", "kpc", "distance from the Sun", required=True),
-        Column("fe_h", "", "[Fe/H]", required=True),
-        Column("al_fe", "", "[Al/Fe]", required=True),
-        Column("logg", "", "surface gravity, log10 of cm/s^2", required=True),
-        Column("logg_error", "", "its error"),
-        Column("h_mag", "mag", "2MASS H magnitude"),
+        canonical("distance", required=True),
+        canonical("fe_h", required=True),
+        canonical("al_fe", required=True),
+        canonical("logg", required=True),
+        canonical("logg_error"),
+        canonical("h_mag"),
     ),
 )

@@ -27,7 +27,7 @@ LEAST_DRAWS = 20
 
 
 @dataclass(frozen=True)
-class Population:
+class PopulationPosterior:
     """The posterior of a population's mean, intrinsic spread and share of outliers.
 
     Parameters
@@ -100,7 +100,7 @@ def population_of_densities(
     selection: ArrayLike | None = None,
     spread: tuple[float, float] | None = None,
     outliers: float = 0.0,
-) -> Population:
+) -> PopulationPosterior:
     """A population from posteriors given as probabilities in bins.
 
     Parameters
@@ -147,7 +147,7 @@ def population_of_densities(
     if chance is not None and (chance.shape != width.shape or not (chance >= 0).all() or not chance.sum() > 0):
         raise ConfigError("selection needs a chance, not negative, for every bin")
 
-    def fit(means: Floats, spreads: Floats, shares: Floats) -> Population:
+    def fit(means: Floats, spreads: Floats, shares: Floats) -> PopulationPosterior:
         mass = _normal_mass(at, means, spreads)
         flat = mass.reshape(-1, len(width)).T
         log = np.zeros((len(means), len(spreads), len(shares)))
@@ -170,7 +170,7 @@ def population_of_draws(
     prior: ArrayLike | None = None,
     spread: tuple[float, float] | None = None,
     outliers: float = 0.0,
-) -> Population:
+) -> PopulationPosterior:
     """A population from draws of each member's posterior, reweighted by importance.
 
     Parameters
@@ -214,7 +214,7 @@ def population_of_draws(
     at, narrow, _ = np.unravel_index(int(found.probability.argmax()), found.probability.shape)
     used = np.exp(-0.5 * ((x - means[at]) / spreads[narrow]) ** 2) * weight
     effective = used.sum(axis=1) ** 2 / np.maximum((used**2).sum(axis=1), 1e-300)
-    return Population(
+    return PopulationPosterior(
         found.mean, found.spread, found.outliers, found.probability, len(x), bounds, float(effective.min())
     )
 
@@ -247,7 +247,7 @@ def _log_likelihood(value: Floats, even: Floats, shares: Floats) -> Floats:
     return log
 
 
-def _nearer(found: Population) -> tuple[Floats, Floats, Floats]:
+def _nearer(found: PopulationPosterior) -> tuple[Floats, Floats, Floats]:
     """Nodes over the part of a first grid that holds the posterior: the same number, closer together."""
 
     def part(nodes: Floats, p: Floats) -> Floats:
@@ -265,11 +265,11 @@ def _posterior(
     members: int,
     bounds: tuple[float, float],
     effective: float,
-) -> Population:
+) -> PopulationPosterior:
     if not np.isfinite(log.max()):
         raise CatalogError("no population inside the range fits all members; allow for outliers")
     probability = np.exp(log - log.max())
-    return Population(means, spreads, shares, probability / probability.sum(), members, bounds, effective)
+    return PopulationPosterior(means, spreads, shares, probability / probability.sum(), members, bounds, effective)
 
 
 def _quantiles(nodes: Floats, probability: Floats, shares: ArrayLike) -> Floats:

@@ -46,7 +46,7 @@ def one_thread() -> Iterator[None]:
 
 
 @dataclass
-class Training:
+class TrainingRecord:
     """How a training ended: the loss at each step, and a warning when it had not settled."""
 
     losses: list[float]
@@ -74,7 +74,7 @@ def descend(
     label: str,
     checkpoint: Path | None = None,
     clip: float = 10.0,
-) -> Training:
+) -> TrainingRecord:
     """Minimise a loss with Adam and a one-cycle learning rate.
 
     Parameters
@@ -95,7 +95,7 @@ def descend(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=steps, pct_start=max(0.1, min(1.5 / steps, 0.9))
     )
-    record = Training([], 0.0)
+    record = TrainingRecord([], 0.0)
     if checkpoint is not None and checkpoint.exists():
         _restore(checkpoint, parameters, optimizer, schedule, record, steps)
     started = saved = time.monotonic()
@@ -121,7 +121,7 @@ def descend(
 
 
 def _keep(
-    path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, record: Training, steps: int
+    path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, record: TrainingRecord, steps: int
 ) -> None:
     tensors = {f"parameter.{place}": parameter.detach() for place, parameter in enumerate(parameters)}
     for place, parameter in enumerate(parameters):
@@ -137,7 +137,7 @@ def _restore(
     parameters: list[nn.Parameter],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.OneCycleLR,
-    record: Training,
+    record: TrainingRecord,
     steps: int,
 ) -> None:
     tensors = load_tensors(path)

@@ -35,7 +35,7 @@ counts.text = text;
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedExplorer:
     """Pieces of HTML: ``scripts`` go to the end of the page, ``body`` where the explorer stands."""
 
     body: str
@@ -65,7 +65,7 @@ def _plain(text: str) -> str:
     return re.sub(r"\$\$|\\\(|\\\[", " ", text)
 
 
-def embed(explorer: Explorer) -> Embedded:
+def embed(explorer: Explorer) -> EmbeddedExplorer:
     """Turn a declared explorer into HTML with everything it needs inside.
 
     The panels share one data source, so a selection in one is a selection in all. Of more than ``MOST_ROWS`` rows the
@@ -123,7 +123,7 @@ def embed(explorer: Explorer) -> Embedded:
         f"the same rows light up in all of them. The arrow tool resets.</p>"
         f'<div class="controls">{divs[0]}{divs[1]}</div><div class="views">{views}</div>'
     )
-    return Embedded(body, resources.render_js() + script)
+    return EmbeddedExplorer(body, resources.render_js() + script)
 
 
 def _panel(view: View, source: Any, keys: dict[str, str], key: str, bright: Any, faint: Any) -> tuple[Any, Any]:

@@ -52,7 +52,7 @@ def build(results: Results, folder: Path) -> Path:
     for animation in results.animations:
         animate(animation, folder / "figures")
     record = results.record
-    embedded = explorer.embed(results.explorer) if results.explorer is not None else explorer.Embedded("", "")
+    embedded = explorer.embed(results.explorer) if results.explorer is not None else explorer.EmbeddedExplorer("", "")
     sections = {
         "numbers": ("Numbers", _numbers(record["numbers"])),
         "figures": ("Figures", _figures(results, folder)),

@@ -19,6 +19,18 @@ from starloom.errors import ConfigError
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
+def cell_edges(middles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges (n + 1,) of cells of one width around their middles (n,), as an `Image` wants them.
+
+    Examples
+    --------
+    >>> cell_edges(np.array([1.0, 2.0])).tolist()
+    [0.5, 1.5, 2.5]
+    """
+    step = middles[1] - middles[0]
+    return np.concatenate([middles - 0.5 * step, [middles[-1] + 0.5 * step]])
+
+
 def _numbers(values: Any) -> NDArray[np.float64]:
     if hasattr(values, "mask") and hasattr(values, "filled"):  # masked arrays and columns: missing is NaN from here on
         values = values.astype(np.float64).filled(np.nan)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.catalog.expression_values import Raw
+from starloom.catalog.matching import unit_vectors
 from starloom.catalog.schema import Column, Kind, Schema
 from starloom.catalog.surveys import Survey
 from starloom.errors import ConfigError, UnitError
@@ -121,17 +122,12 @@ def inside_circles(ra: ArrayLike, dec: ArrayLike, centers: ArrayLike) -> NDArray
     fields = np.atleast_2d(np.asarray(centers, dtype=float))
     if fields.shape[1:] != (3,) or not np.isfinite(fields).all() or not (fields[:, 2] > 0).all():
         raise ConfigError("fields are given as rows of right ascension, declination and radius in deg")
-    star = _unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
+    star = unit_vectors(ra, dec)
     inside = np.zeros(len(star), dtype=bool)
-    for center, radius in zip(_unit_vectors(fields[:, 0], fields[:, 1]), fields[:, 2], strict=True):
+    for center, radius in zip(unit_vectors(fields[:, 0], fields[:, 1]), fields[:, 2], strict=True):
         chord = 2.0 * np.sin(np.radians(min(radius, 180.0)) / 2.0)
         inside |= ((star - center) ** 2).sum(axis=1) < chord**2
     return inside
-
-
-def _unit_vectors(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 # ------------------------------------------------------------------------------------------------------------- a table
@@ -291,7 +287,7 @@ def _make(name: str, raws: Mapping[str, Raw]) -> dict[str, Raw]:
 
 def galactic(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Galactic longitude (0 to 360) and latitude in deg of ICRS positions in deg, each (n,); NaN stays NaN."""
-    star = _unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)) @ _to_galactic().T
+    star = unit_vectors(ra, dec) @ _to_galactic().T
     longitude = np.degrees(np.arctan2(star[:, 1], star[:, 0])) % 360.0
     return longitude, np.degrees(np.arctan2(star[:, 2], np.hypot(star[:, 0], star[:, 1])))
 

@@ -32,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass
-class Selection:
+class CartonSelection:
     """Who is in which carton.
 
     Parameters
@@ -137,7 +137,7 @@ def select(
     thin: bool = True,
     workers: int = 1,
     label: str = "the table",
-) -> Selection:
+) -> CartonSelection:
     """Run cartons over a table.
 
     Parameters
@@ -179,7 +179,7 @@ def select(
     member = evaluate(parent, usable, workers)
     read = {name for carton in usable for name in carton.columns}
     assumed = tuple(name for name in parent.assumed if name in read)
-    selection = Selection(usable, member, {}, skipped, assumed, parent)
+    selection = CartonSelection(usable, member, {}, skipped, assumed, parent)
     if thin and any(carton.thin for carton in usable):
         from starloom.sdss.thinning import thin_selection
 
@@ -233,7 +233,7 @@ def _filled(text: str, block: Block, size: int) -> NDArray[np.str_]:
     return result
 
 
-def assign(selection: Selection, table: Any, ids: str = "catalogid") -> QTable:
+def assign(selection: CartonSelection, table: Any, ids: str = "catalogid") -> QTable:
     """One row a membership: who, in which carton, with which cadence, priority and instrument.
 
     Parameters

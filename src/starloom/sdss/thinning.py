@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.sdss.carton import Carton
-    from starloom.sdss.targets import Selection
+    from starloom.sdss.targets import CartonSelection
 
 HALF_SIZE, HALF_HEIGHT, CUBE = 5.0, 0.2, 0.1
 """Extent of the voxels of mwm_dust_core about the Sun, and their edge, in kpc."""
 
 
-def thin_selection(selection: Selection, source: QTable, label: str) -> None:
+def thin_selection(selection: CartonSelection, source: QTable, label: str) -> None:
     """Thin the cartons of a selection that ask for it, in place.
 
     Raises
@@ -58,7 +58,7 @@ def _thinning_columns(carton: Carton) -> tuple[str, ...]:
     return (*places, *(names(parse(thin.order)) if thin.order else ()), *((thin.group,) if thin.group else ()))
 
 
-def _keep(carton: Carton, selection: Selection, parent: Parent, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _keep(carton: Carton, selection: CartonSelection, parent: Parent, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     thin = carton.thin
     if thin is None or len(rows) == 0:
         return np.ones(len(rows), dtype=bool)

@@ -49,7 +49,7 @@ class PowerLawHalo:
 
 
 @dataclass(frozen=True)
-class Bar:
+class GalacticBar:
     """A boxy Gaussian bar (2005A&A...439..107L and 1995ApJ...445..716D in form): scales in kpc, angle in deg."""
 
     scales: tuple[float, float, float] = (1.58, 0.62, 0.43)
@@ -135,7 +135,9 @@ def milky_way() -> tuple[StellarComponent, ...]:
             "thick", ExponentialDisk(3.6, 0.9), (10.0, 12.0), (-0.6, 0.25), (0.25, 0.05), (63.0, 39.0, 39.0), 46.0,
             local_density=0.12 * _THIN_LOCAL,
         ),
-        StellarComponent("bar", Bar(), (8.0, 11.0), (0.0, 0.35), (0.15, 0.1), (110.0, 100.0, 90.0), 120.0, mass=1.3e10),
+        StellarComponent(
+            "bar", GalacticBar(), (8.0, 11.0), (0.0, 0.35), (0.15, 0.1), (110.0, 100.0, 90.0), 120.0, mass=1.3e10
+        ),
         StellarComponent(
             "halo", PowerLawHalo(), (11.5, 13.0), (-1.4, 0.45), (0.3, 0.07), (141.0, 78.0, 83.0), 229.0,
             local_density=0.005 * _THIN_LOCAL,

@@ -37,7 +37,7 @@ SUN_METALS = 0.017  # share of the mass, as in the paper of the red clump
 
 
 @dataclass(frozen=True)
-class Selection:
+class SurveySelection:
     """Which stars a survey has.
 
     Parameters
@@ -59,7 +59,7 @@ class Selection:
     color_cut: bool = True
 
 
-KEPLER = Selection(heights=(0.1, 0.7))
+KEPLER = SurveySelection(heights=(0.1, 0.7))
 """Giants as in Kepler's field, at 6 to 20 degrees: 96 % of those of 2021A&A...645A..85M lie at 0.11 to 0.70 kpc."""
 
 
@@ -84,7 +84,7 @@ def simulate(
     *,
     history: ChemicalHistory = STANDARD,
     dredge_up: DredgeUp = DredgeUp(),  # noqa: B008  (frozen)
-    selection: Selection = Selection(),
+    selection: SurveySelection = SurveySelection(),
     stages: Stages = "all",
     grid: IsochroneGrid | None = None,
 ) -> QTable:
@@ -137,7 +137,7 @@ def simulate(
 
 
 def _round(
-    rng: np.random.Generator, history: ChemicalHistory, dredge_up: DredgeUp, selection: Selection, stages: Stages,
+    rng: np.random.Generator, history: ChemicalHistory, dredge_up: DredgeUp, selection: SurveySelection, stages: Stages,
     grid: IsochroneGrid,
 ) -> dict[str, Floats]:  # fmt: skip
     born = history.born(POOL, rng)

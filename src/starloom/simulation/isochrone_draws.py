@@ -92,7 +92,7 @@ def _draw(
         out[n, PHASE] = logs[p, PHASE]
 
 
-Cut = tuple[tuple[float, float], tuple[float, float], int, float]
+SurveyLimits = tuple[tuple[float, float], tuple[float, float], int, float]
 
 
 class _Grid:
@@ -112,14 +112,14 @@ class _Grid:
                     np.log10(part.initial_mass), np.log10(part.star_mass), part.log_teff, part.logg, part.log_l,
                     np.log10(part.radius), part.phase,
                 ])  # fmt: skip
-        self.totals: dict[Cut, Floats] = {}
+        self.totals: dict[SurveyLimits, Floats] = {}
 
-    def draw(self, first: Floats, second: Floats, uniform: Floats, cut: Cut) -> tuple[Floats, Floats]:
+    def draw(self, first: Floats, second: Floats, uniform: Floats, cut: SurveyLimits) -> tuple[Floats, Floats]:
         total, out = np.empty(len(first)), np.empty((len(first), 7))
         _draw(self.nodes, first, second, uniform, *cut, total, out)
         return total, out
 
-    def about(self, first: Floats, second: Floats, cut: Cut) -> Floats:
+    def about(self, first: Floats, second: Floats, cut: SurveyLimits) -> Floats:
         """Numbers of stars between those of the fine grid."""
         from scipy.ndimage import map_coordinates
 

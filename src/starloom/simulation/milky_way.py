@@ -109,7 +109,7 @@ class Galaxy:
         return tuple(build_library(part, grid, corrections, self.bands, masses) for part in self.components)
 
     @cached_property
-    def cells(self) -> Cells:
+    def cells(self) -> SpaceCells:
         """The cells of space: volume, density and dust."""
         return _cells(self)
 
@@ -265,7 +265,7 @@ class Galaxy:
 
 
 @dataclass(frozen=True)
-class Cells:
+class SpaceCells:
     """Space around the Sun: HEALPix pixels times steps of distance.
 
     Parameters
@@ -289,7 +289,7 @@ class Cells:
         return np.asarray((low + rng.random(len(step)) * (high - low)) ** (1.0 / 3.0))
 
 
-def _cells(galaxy: Galaxy) -> Cells:
+def _cells(galaxy: Galaxy) -> SpaceCells:
     import astropy.units as u
     from astropy_healpix import HEALPix
 
@@ -315,7 +315,7 @@ def _cells(galaxy: Galaxy) -> Cells:
     a_v = np.concatenate(
         [_a_v(galaxy.dust, l[k : k + 1024], b[k : k + 1024], distance) for k in range(0, pixels, 1024)]
     )
-    return Cells(edges, distance, 5.0 * np.log10(distance * 100.0), volume, a_v, tuple(densities))
+    return SpaceCells(edges, distance, 5.0 * np.log10(distance * 100.0), volume, a_v, tuple(densities))
 
 
 def _a_v(dust: DustMap | None, l: Floats, b: Floats, distance: Floats) -> Floats:

@@ -7,7 +7,7 @@ masked). The surveys depend on one another only through the star: where Gaia has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,76 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import MEDIANS
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
 Floats = NDArray[np.float64]
 Masked = np.ma.MaskedArray[Any, Any]
-
-
-def _steps(magnitudes: Sequence[float], values: Sequence[float]) -> Callable[[Floats], Floats]:
-    """Interpolation of log10 of a value in magnitude, constant beyond the ends."""
-    logs = np.log10(values)
-    return lambda magnitude: np.asarray(10.0 ** np.interp(magnitude, magnitudes, logs))
-
-
-@dataclass(frozen=True)
-class GaiaRelease:
-    """How well a release of Gaia measures, as medians against G (mag).
-
-    Parameters
-    ----------
-    parallax : error of the parallax (mas).
-    proper_motion : error of a proper motion (mas/yr).
-    g, bp, rp : errors of the mean magnitudes.
-    five_parameters : share of sources with parallax and proper motion.
-    colors : share of sources with BP and RP.
-    velocity_limit : G down to which cool stars have radial velocities.
-    epoch : Julian year of the positions.
-    """
-
-    parallax: Callable[[Floats], Floats]
-    proper_motion: Callable[[Floats], Floats]
-    g: Callable[[Floats], Floats]
-    bp: Callable[[Floats], Floats]
-    rp: Callable[[Floats], Floats]
-    five_parameters: Callable[[Floats], Floats]
-    colors: Callable[[Floats], Floats]
-    velocity_limit: float
-    epoch: float
-
-
-def _share(magnitudes: Sequence[float], values: Sequence[float]) -> Callable[[Floats], Floats]:
-    return lambda magnitude: np.asarray(np.interp(magnitude, magnitudes, values))
-
-
-RELEASES: Mapping[str, GaiaRelease] = {
-    # 2018A&A...616A...1G, table 3
-    "dr2": GaiaRelease(
-        _steps((13, 15, 17, 20, 21), (0.035, 0.04, 0.1, 0.7, 2.0)),
-        _steps((13, 15, 17, 20, 21), (0.055, 0.06, 0.2, 1.2, 3.0)),
-        _steps((13, 17, 20), (0.0003, 0.002, 0.010)),
-        _steps((13, 17, 20), (0.002, 0.010, 0.200)),
-        _steps((13, 17, 20), (0.002, 0.010, 0.200)),
-        _share((17, 19, 20, 20.7), (0.998, 0.97, 0.80, 0.45)),
-        _share((17, 19, 20, 20.7), (0.995, 0.97, 0.75, 0.40)),
-        13.0,
-        2015.5,
-    ),
-    # 2021A&A...649A...1G, table 3; 2021A&A...649A...2L
-    "dr3": GaiaRelease(
-        _steps((14, 15, 17, 20, 21), (0.02, 0.025, 0.07, 0.5, 1.3)),
-        _steps((14, 15, 17, 20, 21), (0.02, 0.025, 0.07, 0.5, 1.4)),
-        _steps((13, 17, 20), (0.0003, 0.001, 0.006)),
-        _steps((13, 17, 20), (0.0009, 0.012, 0.108)),
-        _steps((13, 17, 20), (0.0006, 0.006, 0.052)),
-        _share((17, 19, 20, 20.7), (0.999, 0.99, 0.93, 0.65)),
-        _share((17, 19, 20, 20.7), (0.998, 0.985, 0.90, 0.60)),
-        14.5,
-        2016.0,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -104,8 +41,8 @@ class Gaia:
     multiple: float = 0.06
 
     def __post_init__(self) -> None:
-        if self.release not in RELEASES:
-            raise ConfigError(f"no Gaia release is called {self.release!r}; there are: {', '.join(RELEASES)}")
+        if self.release not in MEDIANS:
+            raise ConfigError(f"no Gaia release is called {self.release!r}; there are: {', '.join(MEDIANS)}")
 
     def observe(self, stars: QTable, seed: int | np.random.Generator) -> dict[str, Any]:
         """Columns of ``gaia_source``; a star without a source has everything missing, ``source_id`` too.
@@ -114,7 +51,7 @@ class Gaia:
         ``astrometric_excess_noise``, ``ruwe``, ``visibility_periods_used``, and number of observations and flux over
         error of each band, from which the variability of a star follows.
         """
-        rng, made = generator(seed), RELEASES[self.release]
+        rng, made = generator(seed), MEDIANS[self.release]
         count = len(stars)
         true = {band: _values(stars, f"true_gaia_{band}", "mag") for band in ("g", "bp", "rp")}
         g = true["g"]
@@ -151,7 +88,7 @@ class Gaia:
         result["visibility_periods_used"] = np.ma.MaskedArray(rng.integers(5, 20, count), mask=~there)
         teff = _values(stars, "teff", "K")
         spectrum = full & (g < made.velocity_limit) & (teff > 3500.0) & (teff < 6900.0)
-        velocity_error = 0.3 * 10.0 ** (0.25 * np.maximum(g - 10.0, 0.0))
+        velocity_error = made.velocity_error(g)
         velocity = _values(stars, "radial_velocity", "km/s") + rng.normal(size=count) * velocity_error
         result["radial_velocity"] = _kept(velocity, spectrum)
         result["radial_velocity_error"] = _kept(velocity_error, spectrum)

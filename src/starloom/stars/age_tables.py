@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.catalog.schema import Column, Schema, plain
+from starloom.catalog.schema import Column, Schema, canonical, plain
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -30,15 +30,15 @@ SCHEMA = Schema(
     name="ages",
     meaning="stars with anything that tells their ages, and ages to learn from",
     columns=(
-        Column("source_id", "", "identifier of the star", kind="integer"),
+        canonical("source_id"),
         *(
             Column(f"{name}{ending}", unit, meaning if not ending else "its standard error")
             for name, (unit, meaning) in LABELS.items()
             for ending in ("", "_error")
         ),
         Column("evolutionary_state", "", "1 red giant branch, 2 core helium burning"),
-        Column("age", "Gyr", "age"),
-        Column("age_error", "Gyr", "its standard error"),
+        canonical("age"),
+        canonical("age_error", meaning="its standard error"),
     ),
 )
 """What a table of stars may have; nothing is required."""

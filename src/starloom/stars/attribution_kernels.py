@@ -24,7 +24,8 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 STARS = 16  # stars of a block: the innermost loops run over them
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+# no fused products: a kernel from the cache and one just compiled would fuse others, and last digits differ
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz"})
 
 
 @_jit

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Trees:
+class TreeSettings:
     """One setting of XGBoost, stopped early on the validation stars."""
 
     depth: int
@@ -21,7 +21,7 @@ class Trees:
     trees: int = 4000
 
 
-TUNED = (Trees(6, 0.05), Trees(8, 0.04), Trees(7, 0.02))
+TUNED = (TreeSettings(6, 0.05), TreeSettings(8, 0.04), TreeSettings(7, 0.02))
 """Settings of which the best one per label counts; the default settings are 20 to 30 % worse."""
 
 
@@ -31,7 +31,7 @@ def xgboost_answers(
     valid: Floats,
     valid_targets: Floats,
     asked: Floats,
-    setting: Trees,
+    setting: TreeSettings,
     *,
     seed: int,
     threads: int = 1,

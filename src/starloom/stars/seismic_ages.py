@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,7 +201,7 @@ class SeismicAges:
         means = latents.mean[:, self.used]
         columns, errors = [means], [np.zeros_like(means)]
         for name in ("teff", "fe_h"):
-            values, spread = _column(table, name), _column(table, f"{name}_error")
+            values, spread = catalog.column(table, name), catalog.column(table, f"{name}_error")
             columns.append(values[:, None])
             errors.append(np.where(np.isfinite(spread) & (spread >= 0), spread, TYPICAL_ERRORS[name])[:, None])
         if self.track is not None:
@@ -232,7 +232,7 @@ class SeismicAges:
         """
         from starloom.stars.forest import ProbabilisticForest
 
-        age, spread = _column(table, "age"), _column(table, "age_error")
+        age, spread = catalog.column(table, "age"), catalog.column(table, "age_error")
         self.track = None
         inputs, _ = self.features(latents, table)
         known = np.isfinite(age) & (age > 0) & (age < 20.0) & np.isfinite(inputs).all(axis=1)
@@ -300,7 +300,7 @@ class SeismicAges:
         latents = self.encode(spectra.flux, spectra.error)
         answers = self.ages(latents, stars)
         oscillations = self.seismology(latents) if self.seismic is not None else {}
-        quality = self._quality(spectra, stars, latents, answers, oscillations)
+        quality = catalog.quality_of(spectra, stars, latents.misfit, answers, oscillations, self.limits)
         lost = (quality & (catalog.flag("no_spectrum") | catalog.flag("no_labels"))) != 0
         blind = (quality & catalog.flag("no_spectrum")) != 0
         found = stars.copy()
@@ -318,39 +318,6 @@ class SeismicAges:
         found.meta["quality_bits"] = {name: f"{bit}: {meaning}" for name, (bit, meaning) in catalog.FLAGS.items()}
         record(found, "seismic quantities and ages from spectra", pairs=self.history.get("pairs"))
         return found
-
-    def _quality(
-        self,
-        spectra: Normalized,
-        stars: QTable,
-        latents: Latents,
-        answers: Mapping[str, Floats],
-        oscillations: Mapping[str, Floats],
-    ) -> NDArray[np.int64]:
-        teff, iron, gravity = (_column(stars, name) for name in ("teff", "fe_h", "logg"))
-        signal = spectra.signal_to_noise
-        low, high = catalog.GRAVITY
-        raised = {
-            "no_spectrum": ~spectra.usable,
-            "low_signal": ~(signal >= catalog.LOW_SIGNAL),
-            "unlike_training": ~(latents.misfit <= self.limits["misfit"]),
-            "no_labels": ~(np.isfinite(teff) & np.isfinite(iron)),
-            "outside_gravity": (gravity < low) | (gravity > high),
-            "survey_flag": catalog.survey_flags(stars, len(stars)),
-            "impossible_age": answers["age"] > catalog.OLDEST,
-            "wide_age": (answers["age_high"] - answers["age_low"]) > answers["age"],
-        }
-        if "labels" in self.limits:
-            bounds = np.asarray(self.limits["labels"])
-            labels = np.stack([teff, iron], axis=1)
-            raised["outside_labels"] = ((labels < bounds[0]) | (labels > bounds[1])).any(axis=1)
-        if "nu_max" in oscillations:
-            lowest, highest = np.exp(self.limits["log_nu_max"])
-            raised["edge_nu_max"] = (oscillations["nu_max"] < 1.05 * lowest) | (oscillations["nu_max"] > highest / 1.05)
-        quality = np.zeros(len(stars), dtype=np.int64)
-        for name, rows in raised.items():
-            quality[np.asarray(rows, dtype=bool)] |= catalog.flag(name)
-        return quality
 
     # ------------------------------------------------------------------------------------------------------ files
 
@@ -397,13 +364,3 @@ class SeismicAges:
         except (KeyError, TypeError, RuntimeError) as error:
             raise ModelFileError(f"{folder} is not whole: {error}; make the model anew") from error
         return cls(basis, network, used, forests.get("seismic"), forests.get("age"), limits, history, track)
-
-
-def _column(table: QTable, name: str) -> Floats:
-    from starloom.catalog.schema import plain
-
-    if name not in table.colnames:
-        return np.full(len(table), np.nan)
-    unit = {"teff": "K", "teff_error": "K", "age": "Gyr", "age_error": "Gyr"}.get(name)
-    values = plain(table, name, unit)
-    return np.where(np.isfinite(values), values, np.nan)

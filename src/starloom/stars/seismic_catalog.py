@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.catalog.schema import Column, Schema
+from starloom.catalog.schema import Schema, canonical, plain
 
 if TYPE_CHECKING:
     from astropy.table import QTable
+
+    from starloom.stars.seismic_spectra import Normalized
 
 Floats = NDArray[np.float64]
 
@@ -18,13 +21,13 @@ SCHEMA = Schema(
     name="seismic ages",
     meaning="giants with APOGEE or XP spectra, for seismic quantities and ages",
     columns=(
-        Column("teff", "K", "effective temperature", required=True),
-        Column("fe_h", "", "[Fe/H]", required=True),
-        Column("teff_error", "K", "error of the effective temperature"),
-        Column("fe_h_error", "", "error of [Fe/H]"),
-        Column("logg", "", "surface gravity, log10 of cm/s^2"),
-        Column("alpha_m", "", "[alpha/M], for the diagnostics only: no age reads it"),
-        Column("snr", "", "signal to noise of the spectrum, a pixel"),
+        canonical("teff", required=True),
+        canonical("fe_h", required=True),
+        canonical("teff_error"),
+        canonical("fe_h_error"),
+        canonical("logg"),
+        canonical("alpha_m", meaning="[alpha/M], for the diagnostics only: no age reads it"),
+        canonical("snr"),
     ),
 )
 
@@ -58,6 +61,58 @@ def survey_flags(table: QTable, rows: int) -> NDArray[np.bool_]:
             values = np.ma.filled(np.ma.asarray(table[name]), 0)
             found |= np.asarray(values).astype(np.int64) != 0
     return found
+
+
+def column(table: QTable, name: str) -> Floats:
+    """Values (n,) of a column in K, Gyr or without a unit; NaN where missing or infinite, or without such a column."""
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    unit = {"teff": "K", "teff_error": "K", "age": "Gyr", "age_error": "Gyr"}.get(name)
+    values = plain(table, name, unit)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def quality_of(
+    spectra: Normalized,
+    stars: QTable,
+    misfit: Floats,
+    answers: Mapping[str, Floats],
+    oscillations: Mapping[str, Floats],
+    limits: Mapping[str, Any],
+) -> NDArray[np.int64]:
+    """Bits of ``quality`` of each star, (n,).
+
+    Parameters
+    ----------
+    spectra, stars : row by row, the spectra and the table with ``teff``, ``fe_h``, ``logg`` and survey flags.
+    misfit : (n,) how unlike the learned spectra.
+    answers : ``age``, ``age_low`` and ``age_high``, Gyr, (n,) each.
+    oscillations : ``nu_max`` (muHz), or nothing.
+    limits : what the model was trained on, as `starloom.stars.seismic_ages.SeismicAges` has them.
+    """
+    teff, iron, gravity = (column(stars, name) for name in ("teff", "fe_h", "logg"))
+    low, high = GRAVITY
+    raised = {
+        "no_spectrum": ~spectra.usable,
+        "low_signal": ~(spectra.signal_to_noise >= LOW_SIGNAL),
+        "unlike_training": ~(misfit <= limits["misfit"]),
+        "no_labels": ~(np.isfinite(teff) & np.isfinite(iron)),
+        "outside_gravity": (gravity < low) | (gravity > high),
+        "survey_flag": survey_flags(stars, len(stars)),
+        "impossible_age": answers["age"] > OLDEST,
+        "wide_age": (answers["age_high"] - answers["age_low"]) > answers["age"],
+    }
+    if "labels" in limits:
+        bounds = np.asarray(limits["labels"])
+        labels = np.stack([teff, iron], axis=1)
+        raised["outside_labels"] = ((labels < bounds[0]) | (labels > bounds[1])).any(axis=1)
+    if "nu_max" in oscillations:
+        lowest, highest = np.exp(limits["log_nu_max"])
+        raised["edge_nu_max"] = (oscillations["nu_max"] < 1.05 * lowest) | (oscillations["nu_max"] > highest / 1.05)
+    quality = np.zeros(len(stars), dtype=np.int64)
+    for name, rows in raised.items():
+        quality[np.asarray(rows, dtype=bool)] |= flag(name)
+    return quality
 
 
 def reasons(quality: NDArray[np.int64], spectra: NDArray[np.str_]) -> NDArray[np.str_]:

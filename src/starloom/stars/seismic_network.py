@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from starloom.errors import FitError
-from starloom.neural.training import Training, descend, one_thread, seeded
+from starloom.neural.training import TrainingRecord, descend, one_thread, seeded
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ def train(
     generator: torch.Generator,
     *,
     checkpoint: Path | None = None,
-) -> tuple[EncoderDecoder, Training]:
+) -> tuple[EncoderDecoder, TrainingRecord]:
     """Train a network on pairs; resumes from ``checkpoint``.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from starloom.catalog.schema import Column, Schema
+from starloom.catalog.schema import Column, Schema, canonical
 from starloom.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ SCHEMA = Schema(
     name="pairs for seismic ages",
     meaning="giants with spectra, power spectra, seismic quantities and ages",
     columns=(
-        Column("teff", "K", "effective temperature", required=True),
-        Column("fe_h", "", "[Fe/H]", required=True),
-        Column("teff_error", "K", "error of the effective temperature"),
-        Column("fe_h_error", "", "error of [Fe/H]"),
+        canonical("teff", required=True),
+        canonical("fe_h", required=True),
+        canonical("teff_error"),
+        canonical("fe_h_error"),
         Column("nu_max", "uHz", "frequency of maximum power", required=True),
         Column("delta_nu", "uHz", "large frequency separation", required=True),
-        Column("age", "Gyr", "age", required=True),
-        Column("age_error", "Gyr", "error of the age"),
+        canonical("age", required=True),
+        canonical("age_error"),
     ),
 )
 

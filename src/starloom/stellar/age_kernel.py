@@ -29,7 +29,7 @@ REACH = 6.0  # standard errors of [Fe/H] looked at
 TABLE_SIZE = 512  # nodes in distance modulus
 
 
-class Stars(NamedTuple):
+class StarBlock(NamedTuple):
     """A block of stars.
 
     ``measured`` (n, 6): log Teff, log g and [Fe/H], each with its precision (0: not known). ``magnitudes``,
@@ -50,7 +50,7 @@ class Stars(NamedTuple):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def posteriors(
-    models: Models, stars: Stars, uniforms: Floats, ages_out: Floats, drawn: Floats, summary: Floats
+    models: Models, stars: StarBlock, uniforms: Floats, ages_out: Floats, drawn: Floats, summary: Floats
 ) -> None:
     """Posteriors of a block of stars.
 
@@ -94,7 +94,7 @@ def posteriors(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _star(stars: Stars, row: int) -> Star:
+def _star(stars: StarBlock, row: int) -> Star:
     """One row of a block."""
     precisions = stars.precision[row]
     used = np.flatnonzero(precisions > 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starloom.catalog.schema import Column, Schema
+from starloom.catalog.schema import Column, Schema, canonical
 
 BAND_COLUMNS = {
     "gaia_g": "phot_g_mean_mag",
@@ -31,20 +31,20 @@ SCHEMA = Schema(
     name="ages",
     meaning="stars with [Fe/H] and any of Teff, log g, magnitudes, parallax or distance",
     columns=(
-        Column("source_id", "", "identifier of the star", kind="integer"),
-        Column("fe_h", "", "[Fe/H] at birth", required=True),
-        Column("fe_h_error", "", "its error"),
-        Column("alpha_m", "", "[alpha/Fe]; it raises the metallicity of the models (Salaris)"),
-        Column("teff", "K", "effective temperature"),
-        Column("teff_error", "K", "its error"),
-        Column("logg", "", "log10 of the surface gravity"),
-        Column("logg_error", "", "its error"),
-        Column("parallax", "mas", "parallax; it may be negative"),
-        Column("parallax_error", "mas", "its error; without it the parallax is not used"),
-        Column("distance", "kpc", "a distance from elsewhere, used beside the parallax if there are both"),
-        Column("distance_error", "kpc", "its error; without it the distance is not used"),
-        Column("a_v", "mag", "extinction in V"),
-        Column("a_v_error", "mag", "its error"),
+        canonical("source_id"),
+        canonical("fe_h", meaning="[Fe/H] at birth", required=True),
+        canonical("fe_h_error"),
+        canonical("alpha_m", meaning="[alpha/Fe]; it raises the metallicity of the models (Salaris)"),
+        canonical("teff"),
+        canonical("teff_error"),
+        canonical("logg"),
+        canonical("logg_error"),
+        canonical("parallax", meaning="parallax; it may be negative"),
+        canonical("parallax_error", meaning="its error; without it the parallax is not used"),
+        canonical("distance", meaning="a distance from elsewhere, used beside the parallax if there are both"),
+        canonical("distance_error", meaning="its error; without it the distance is not used"),
+        canonical("a_v"),
+        canonical("a_v_error"),
         *(
             column
             for band in BANDS

@@ -283,7 +283,7 @@ class StarAges:
             here = np.arange(part.start, part.stop)[rows_in]
             age_block, drawn_block = np.zeros((len(here), bins)), np.full((len(here), *drawn.shape[1:]), np.nan)
             summary_block = np.full((len(here), 4), np.nan)
-            block = kernel.Stars(
+            block = kernel.StarBlock(
                 seen.stars[here], seen.magnitudes[here], seen.precision[here], seen.known[here], seen.a_v[here],
                 seen.log_a_v[here], seen.nodes[here], _PRIORS[self.distance_prior], float(self.distance_scale),
             )  # fmt: skip

@@ -18,7 +18,7 @@ from starloom.seeds import generator
 Floats = NDArray[np.float64]
 
 
-class Piece(ABC):
+class MassPiece(ABC):
     """An unnormalized density between two edges, with its exact integral."""
 
     low: float
@@ -42,7 +42,7 @@ class Piece(ABC):
 
 
 @dataclass(frozen=True)
-class _Power(Piece):
+class _Power(MassPiece):
     low: float
     high: float
     slope: float
@@ -70,7 +70,7 @@ class _Power(Piece):
 
 
 @dataclass(frozen=True)
-class _LogNormal(Piece):
+class _LogNormal(MassPiece):
     """exp(-(log10 x - log10 center)^2 / (2 width^2)) per unit log10 x."""
 
     low: float
@@ -108,7 +108,7 @@ class _LogNormal(Piece):
 
 
 @dataclass(frozen=True)
-class _Flat(Piece):
+class _Flat(MassPiece):
     low: float
     high: float
     height: float
@@ -132,7 +132,7 @@ class MassFunction:
     Made by `power_law`, `kroupa_2001`, `chabrier_2003`, and by `step_function` over any coordinate.
     """
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
+    def __init__(self, pieces: Sequence[MassPiece]) -> None:
         self._pieces = tuple(pieces)
         areas = np.array([float(piece.integral(np.asarray(piece.high))) for piece in self._pieces])
         self._total = float(areas.sum())
@@ -222,7 +222,7 @@ def _check_range(low: float, high: float) -> None:
         raise ConfigError(f"a mass function needs 0 < low < high, got {low} and {high}")
 
 
-def _pieces_between(pieces: Sequence[tuple[float, float, float]], low: float, high: float) -> list[Piece]:
+def _pieces_between(pieces: Sequence[tuple[float, float, float]], low: float, high: float) -> list[MassPiece]:
     """Power-law pieces (from, to, slope) cut to a range and joined without steps."""
     amplitude, kept = 1.0, []
     for k, (start, end, slope) in enumerate(pieces):
@@ -277,7 +277,7 @@ def chabrier_2003(low: float = 0.08, high: float = 100.0) -> MassFunction:
     there (0.158 and 0.0443) leave a step of 0.5 % at 1 Msun; here the pieces join.
     """
     _check_range(low, high)
-    pieces: list[Piece] = []
+    pieces: list[MassPiece] = []
     gaussian = _LogNormal(low, min(1.0, high), 0.079, 0.69)
     if low < 1.0:
         pieces.append(gaussian)

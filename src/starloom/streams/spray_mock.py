@@ -19,6 +19,7 @@ from scipy.special import ndtr
 
 from starloom.errors import ConfigError
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import release
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -56,20 +57,6 @@ class SprayMock:
     def true(self) -> NDArray[np.bool_]:
         """Which stars are the stream's."""
         return np.asarray(np.asarray(self.table["component"]) == "stream")
-
-
-def gaia_errors(g: Array) -> tuple[Array, Array]:
-    """Errors of parallax (mas) and of one proper motion (mas/yr) in Gaia DR3 for stars of magnitude G.
-
-    Examples
-    --------
-    >>> parallax, pm = gaia_errors(np.array([12.0, 20.0]))
-    >>> print(parallax.round(2), pm.round(2))
-    [0.01 0.62] [0.01 0.63]
-    """
-    z = np.maximum(10.0 ** (0.4 * (13.0 - 15.0)), 10.0 ** (0.4 * (np.asarray(g, dtype=float) - 15.0)))
-    parallax = 1e-3 * np.sqrt(40.0 + 800.0 * z + 30.0 * z**2)
-    return parallax, 1.03 * parallax
 
 
 @cache
@@ -238,8 +225,9 @@ def _observed(
     factor: float,
     rng: np.random.Generator,
 ) -> dict[str, Array]:
-    parallax_error, pm_error = gaia_errors(magnitudes[:, 0])
-    parallax_error = factor * parallax_error
+    gaia = release("dr3")
+    parallax_error = factor * gaia.parallax_error(magnitudes[:, 0])
+    pm_error, _ = gaia.proper_motion_errors(magnitudes[:, 0])
     return {
         "phi1": phi[:, 0],
         "phi2": phi[:, 1],

@@ -1,8 +1,7 @@
 """Made stars along a published track, with truth: any stream of galstreams as Gaia and a photometric survey may see it.
 
 Stream stars are normal around the track in phi2, proper motion and distance modulus and follow an isochrone; the
-background is smooth in all of them. Errors grow with magnitude as Gaia DR3's do (2021A&A...649A...2L, figure 7 and
-table 4, in round numbers). Nothing here is observed.
+background is smooth in all of them. Errors grow with magnitude as Gaia DR3's do. Nothing here is observed.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import ConfigError
 from starloom.seeds import generator
+from starloom.simulation.gaia_errors import ROUNDED_PM_OF_PARALLAX, rounded_parallax_error
 from starloom.streams.populations import Population
 from starloom.streams.tracks import ReferenceTrack
 
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from starloom.dynamics.stream_frames import StreamFrame
 
 Array = NDArray[np.float64]
-_ERROR_MAGNITUDES = (13.0, 15.0, 16.0, 17.0, 18.0, 19.0, 20.0, 21.0)
-_PARALLAX_ERROR = (0.015, 0.025, 0.04, 0.07, 0.12, 0.22, 0.45, 1.3)  # mas
-PM_OF_PARALLAX = 1.05  # error of a proper motion (mas/yr) for one of the parallax (mas)
-
-
-def gaia_parallax_error(magnitude: ArrayLike) -> Array:
-    """Typical parallax error (mas) of Gaia DR3 at a G magnitude."""
-    logs = np.interp(np.asarray(magnitude, dtype=float), _ERROR_MAGNITUDES, np.log(_PARALLAX_ERROR))
-    return np.asarray(np.exp(logs))
 
 
 def magnitude_error(magnitude: ArrayLike) -> Array:
@@ -109,8 +100,8 @@ def make(mock: TrackMock, track: ReferenceTrack, frame: StreamFrame, population:
     star = {name: np.concatenate([part[name] for part in stars]) for name in stars[0]}
     component = np.repeat(["stream", "background"], [len(part["phi1"]) for part in stars])
     bright = star["magnitudes"][:, 0]
-    plx_error = gaia_parallax_error(bright)
-    pm_error = PM_OF_PARALLAX * plx_error * rng.uniform(0.85, 1.2, (2, len(bright)))
+    plx_error = rounded_parallax_error(bright)
+    pm_error = ROUNDED_PM_OF_PARALLAX * plx_error * rng.uniform(0.85, 1.2, (2, len(bright)))
     rho = rng.uniform(-0.4, 0.4, len(bright))
     ra, dec = frame.to_icrs(star["phi1"], star["phi2"])
     pm = np.einsum("nji,nj->ni", frame.turn(ra, dec), star["pm"])

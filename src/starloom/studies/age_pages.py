@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from starloom.results.figures import Band, Figure, Image, Layer, Line, Panel
+from starloom.results.figures import Band, Figure, Image, Layer, Line, Panel, cell_edges
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -79,11 +79,6 @@ def figures(
     return [*found, _abundance(stars, usable), _copulas(stars, usable, high)]
 
 
-def _edges(middles: Floats) -> Floats:
-    step = middles[1] - middles[0]
-    return np.concatenate([middles - 0.5 * step, [middles[-1] + 0.5 * step]])
-
-
 def _image(
     entry: Drawn, values: Floats, label: str, *, range_: tuple[float, float] | None = None, center: float | None = None,
     log: bool = False, contours: tuple[float, ...] = (),
@@ -91,7 +86,7 @@ def _image(
     assert entry.shape is not None  # it is a map
     x, y = (np.unique(column) for column in entry.places.T)
     cells = values.reshape(entry.shape).T
-    return Image(_edges(x), _edges(y), cells, label, range_, center, log, contours)
+    return Image(cell_edges(x), cell_edges(y), cells, label, range_, center, log, contours)
 
 
 def _maps(drawn: list[Drawn], warmth: str | None) -> list[Figure]:
@@ -145,7 +140,7 @@ def _abundance(stars: QTable, usable: NDArray[np.bool_]) -> Figure:
     places = np.stack(np.meshgrid(age, iron, indexing="ij"), axis=-1).reshape(-1, 2)
     fitted = median_alpha(stars, chosen=usable, least_count=15.0)
     values = fitted.predict(places).reshape(len(age), len(iron)).T
-    image = Image(_edges(age), _edges(iron), values, "median [alpha/Fe] [dex]", contours=(0.05, 0.1, 0.15, 0.2))
+    image = Image(cell_edges(age), cell_edges(iron), values, "median [alpha/Fe] [dex]", contours=(0.05, 0.1, 0.15, 0.2))
     spread = np.nanquantile(column(stars, "fe_h")[usable], [0.0005, 0.9995])
     panel = Panel(
         [image], "age [Gyr]", "[Fe/H] [dex]", x_range=(0.0, 14.0), y_range=(float(spread[0]), float(spread[1]))

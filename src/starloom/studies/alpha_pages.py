@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from starloom.disk.published_lines import LINES
-from starloom.results.figures import Explorer, Figure, Image, Layer, Line, Panel, View
+from starloom.results.figures import Explorer, Figure, Image, Layer, Line, Panel, View, cell_edges
 from starloom.seeds import generator
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ def line_table(fitted: FittedSequences) -> QTable:
             "watershed": np.interp(iron, fitted.watershed_fe_h, fitted.watershed_alpha, left=np.nan, right=np.nan),
         }
     )
-
-
-def _edges(middles: np.ndarray) -> np.ndarray:
-    step = middles[1] - middles[0]
-    return np.concatenate([middles - 0.5 * step, [middles[-1] + 0.5 * step]])
 
 
 def figures(fitted: FittedSequences, stars: QTable, copula: Copula, watersheds: QTable) -> list[Figure]:
@@ -90,7 +85,7 @@ def _ranks(fitted: FittedSequences, stars: QTable, copula: Copula) -> Figure:
     levels = (0.25 * density.max(), 0.5 * density.max(), 0.7 * density.max(), 0.85 * density.max())
     panels = [
         Panel(
-            [Image(_edges(scores), _edges(scores), density, "density of the normal scores", contours=levels),
+            [Image(cell_edges(scores), cell_edges(scores), density, "density of the normal scores", contours=levels),
              Line(on_scores[0], on_scores[1], "the split")],
             "normal score of [Fe/H]", "normal score of [alpha/Fe]", "Normal scores", equal=True,
             x_range=(-2.8, 2.8), y_range=(-2.8, 2.8),
@@ -115,8 +110,8 @@ def _probability(fitted: FittedSequences) -> Figure:
         Line(fitted.fe_h, fitted.mixture.mean[k], f"mean of the {name}-alpha sequence", role="reference")
         for k, name in enumerate(("low", "high"))
     ]
-    image = Image(_edges(x), _edges(y), p, "P(high alpha)", color_range=(0.0, 1.0), center=0.5, contours=(0.1, 0.9),
-                  contour_label="P = 0.1 and 0.9")  # fmt: skip
+    image = Image(cell_edges(x), cell_edges(y), p, "P(high alpha)", color_range=(0.0, 1.0), center=0.5,
+                  contours=(0.1, 0.9), contour_label="P = 0.1 and 0.9")  # fmt: skip
     panel = Panel([image, *sequences], *LABELS, x_range=RANGE[0], y_range=RANGE[1])
     return Figure("probability", "The probability to be of the high-alpha sequence.", [panel], panel_size=(8.0, 4.6))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from starloom.catalog.schema import plain
 from starloom.progress import say
 from starloom.simulation.chemical_evolution import OTHER, STANDARD, DredgeUp
-from starloom.simulation.evolved_stars import KEPLER, Instrument, Selection
+from starloom.simulation.evolved_stars import KEPLER, Instrument, SurveySelection
 from starloom.stars.attribution import Attribution, attribute_groups
 from starloom.stars.forest import ProbabilisticForest
 from starloom.studies.attribution_parts import BOTH, CHEMISTRY, EVOLUTION, GROUPS
@@ -72,7 +72,7 @@ class Choice:
     history: ChemicalHistory = STANDARD
     other: ChemicalHistory = OTHER
     dredge_up: DredgeUp = DredgeUp()  # noqa: RUF009  (frozen)
-    selection: Selection = Selection()  # noqa: RUF009  (frozen)
+    selection: SurveySelection = SurveySelection()  # noqa: RUF009  (frozen)
     instrument: Instrument = Instrument()  # noqa: RUF009  (frozen)
     keep: Callable[[QTable], Booleans] = _everything
 
@@ -99,9 +99,10 @@ CHOICES: tuple[Choice, ...] = (
     Choice("fields 0.1 to 0.7 kpc from the plane", selection=KEPLER),
     Choice("no dwarfs (log g < 4)", samples=("all stages",), keep=_evolved),
     Choice("no dwarfs, no [C/N]", samples=("all stages",), inputs=WITHOUT_C_N, keep=_evolved),
-    Choice("secondary clump left in (no color cut)", samples=("red clump",), selection=Selection(color_cut=False)),
+    Choice("secondary clump left in (no color cut)", samples=("red clump",),
+           selection=SurveySelection(color_cut=False)),
     Choice("secondary clump left in, [C/N] counts as chemical evolution", samples=("red clump",),
-           selection=Selection(color_cut=False), moved={"c_n": CHEMISTRY}),
+           selection=SurveySelection(color_cut=False), moved={"c_n": CHEMISTRY}),
 )  # fmt: skip
 
 

@@ -85,14 +85,14 @@ def dust(config: Config, factor: float = 1.0) -> Any:
 
 def velocities(config: Config, kind: str = "merger", beta: float | None = None) -> Any:
     """Distribution functions in the sphere that stands in for the Galaxy."""
-    from starloom.dynamics.distribution_functions import Mixture, constant_anisotropy, osipkov_merritt
+    from starloom.dynamics.distribution_functions import DistributionMixture, constant_anisotropy, osipkov_merritt
     from starloom.dynamics.spherical_potentials import SphericalPotential
-    from starloom.dynamics.tracer_densities import PowerLaw
+    from starloom.dynamics.tracer_densities import PowerLawTracer
 
-    sphere, density = SphericalPotential.of(potential(POTENTIAL)), PowerLaw()
+    sphere, density = SphericalPotential.of(potential(POTENTIAL)), PowerLawTracer()
     if kind == "mixture":
         parts = [osipkov_merritt(sphere, density, radius) for radius in config.anisotropy_radii]
-        return Mixture(parts, [config.mixture_share, 1.0 - config.mixture_share])
+        return DistributionMixture(parts, [config.mixture_share, 1.0 - config.mixture_share])
     if beta is None:
         beta = config.beta if kind == "merger" else config.rest_beta
     return constant_anisotropy(sphere, density, beta)

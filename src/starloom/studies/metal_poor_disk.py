@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from starloom.files import RunFolder
-    from starloom.inference.population import Population
+    from starloom.inference.population import PopulationPosterior
     from starloom.stellar.age_lattice import AgeLattice
     from starloom.stellar.ages import AgePosteriors, StarAges
     from starloom.stellar.isochrone_grids import IsochroneGrid
@@ -248,7 +248,7 @@ def turn_off_ages(results: Results, config: Config, models: Models, motions: QTa
     return {"table": table, "posteriors": found, "population": population, "made": made}
 
 
-def sensitivity(results: Results, found: AgePosteriors, population: Population, label: str) -> None:
+def sensitivity(results: Results, found: AgePosteriors, population: PopulationPosterior, label: str) -> None:
     """What other priors would have said: the mean of single ages, and the population's."""
     from starloom.inference.population import population_of_densities
 

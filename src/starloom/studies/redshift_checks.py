@@ -139,7 +139,9 @@ def dc2_bins(
     spectra = calibration.Spectra(fitted.assign(calibrating), known[second], features=within(fitted, calibrating))
     cells = CellRedshifts.of(spectra.cell, spectra.redshift, fitted.grid)
     bin_of_cell = bins_by_redshift(fitted, defining, known[first], validation, config.bins, workers=config.workers)
-    sample = calibration.Sample(cell, np.where(cell >= 0, bin_of_cell[cell], -1), features=within(fitted, validation))
+    sample = calibration.PhotometricSample(
+        cell, np.where(cell >= 0, bin_of_cell[cell], -1), features=within(fitted, validation)
+    )
     bins = calibration.calibrate(sample, spectra, fitted.grid, cells=cells, requirement=config.requirement)
     bins["true_mean_z"], bins["true_error"] = true_means(sample, truth, cells, config.bins)
     # a cell's galaxies are a sample of it as well: their own mean is off by its scatter over the root of their number
@@ -174,7 +176,7 @@ def hide_a_region(
     cover = calibration.coverage(counts, cells, fitted.grid)
     occupied = red & (counts > 0)
     trusted = np.asarray(cover["trusted"])
-    one = calibration.Sample(cell, np.where(cell >= 0, 0, -1))
+    one = calibration.PhotometricSample(cell, np.where(cell >= 0, 0, -1))
     bins = calibration.calibrate(one, spectra, fitted.grid, cells=cells, trusted=trusted)
     inside = truth[(cell >= 0) & trusted[np.maximum(cell, 0)]]
     everything = truth[cell >= 0].mean()

@@ -22,7 +22,7 @@ OUTLIER = 0.15
 
 
 @dataclass(frozen=True)
-class Sample:
+class DividedGalaxies:
     """Galaxies with redshifts, divided for one test."""
 
     table: QTable
@@ -31,14 +31,14 @@ class Sample:
     test: NDArray[np.int64]
 
 
-def divide(table: QTable, redshift: Array, chosen: NDArray[np.bool_], seed: int, share: float = 0.7) -> Sample:
+def divide(table: QTable, redshift: Array, chosen: NDArray[np.bool_], seed: int, share: float = 0.7) -> DividedGalaxies:
     """The chosen rows, a share of them for training and the others held out."""
     from starloom.seeds import generator
 
     kept = np.flatnonzero(chosen)
     order = generator(seed).permutation(len(kept))
     cut = round(share * len(kept))
-    return Sample(table[kept], redshift[kept], np.sort(order[:cut]), np.sort(order[cut:]))
+    return DividedGalaxies(table[kept], redshift[kept], np.sort(order[:cut]), np.sort(order[cut:]))
 
 
 def halves(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -56,7 +56,7 @@ def quality(estimate: Array, truth: Array) -> tuple[float, float, float]:
     return float(np.mean(apart)), robust_scatter(apart), float(np.mean(np.abs(apart) > OUTLIER))
 
 
-def boosted(features: Features, sample: Sample, seed: int) -> Array:
+def boosted(features: Features, sample: DividedGalaxies, seed: int) -> Array:
     """Redshifts of the held-out rows by gradient-boosted trees on the same features."""
     import xgboost
 

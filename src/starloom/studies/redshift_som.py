@@ -17,7 +17,7 @@ from starloom.files import RunFolder
 from starloom.galaxies.schema import SCHEMA
 from starloom.results.record import Bar, Published, Results
 from starloom.studies.redshift_samples import (
-    Sample,
+    DividedGalaxies,
     boosted,
     divide,
     halves,
@@ -132,7 +132,7 @@ def _field(config: Config, table: QTable, results: Results) -> FittedSOM:
 
 
 def _bins_of_the_field(
-    config: Config, fitted: FittedSOM, sample: Sample, galaxies: QTable, results: Results
+    config: Config, fitted: FittedSOM, sample: DividedGalaxies, galaxies: QTable, results: Results
 ) -> None:  # fmt: skip
     """Means of the bins from the training spectra, against the held-out ones; cells and a plan for the whole field."""
     from astropy.table import QTable
@@ -152,7 +152,9 @@ def _bins_of_the_field(
         fitted, sample.table[defining], sample.redshift[defining], galaxies, config.bins, workers=config.workers
     )
     cell = fitted.assign(test)
-    held = calibration.Sample(cell, np.where(cell >= 0, bin_of_cell[cell], -1), features=within(fitted, test))
+    held = calibration.PhotometricSample(
+        cell, np.where(cell >= 0, bin_of_cell[cell], -1), features=within(fitted, test)
+    )
     bins = calibration.calibrate(held, spectra, fitted.grid, cells=cells, requirement=config.requirement)
     bins["true_mean_z"], bins["true_error"] = true_means(held, z_test, cells, config.bins)
     off = np.asarray(bins["mean_z"] - bins["true_mean_z"])

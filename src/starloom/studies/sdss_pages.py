@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.sdss.target_flags import TargetFlags
-    from starloom.sdss.targets import Selection
+    from starloom.sdss.targets import CartonSelection
 
 SQUARE_DEGREES = 41252.96
 MAPPED = ("mwm_galactic_core", "mwm_tessrgb_core", "mwm_ob_core", "mwm_snc_100pc_boss")
 SHOWN_STARS = 12_000
 
 
-def carton_table(selection: Selection, weight: NDArray[np.float64]) -> QTable:
+def carton_table(selection: CartonSelection, weight: NDArray[np.float64]) -> QTable:
     """One row a carton: members, stars of the sky, density, priority span."""
     from astropy.table import QTable
 
@@ -39,7 +39,7 @@ def carton_table(selection: Selection, weight: NDArray[np.float64]) -> QTable:
     )  # fmt: skip
 
 
-def skipped_table(selection: Selection) -> QTable:
+def skipped_table(selection: CartonSelection) -> QTable:
     """One row a carton that could not be evaluated."""
     from astropy.table import QTable
 
@@ -47,7 +47,7 @@ def skipped_table(selection: Selection) -> QTable:
     return QTable({"carton": np.array(labels), "reason": np.array([selection.skipped.get(k, "") for k in labels])})
 
 
-def overlap_table(selection: Selection) -> QTable:
+def overlap_table(selection: CartonSelection) -> QTable:
     """One row a pair of cartons with objects in common."""
     from astropy.table import QTable
 
@@ -66,7 +66,7 @@ def overlap_table(selection: Selection) -> QTable:
     )  # fmt: skip
 
 
-def figures(parent: QTable, selection: Selection, weight: NDArray[np.float64], nside: int) -> list[Figure]:
+def figures(parent: QTable, selection: CartonSelection, weight: NDArray[np.float64], nside: int) -> list[Figure]:
     """Maps of a few cartons, the overlap, and a color-magnitude diagram; what the columns allow."""
     found = []
     if {"l", "b"} <= set(parent.colnames):
@@ -77,7 +77,7 @@ def figures(parent: QTable, selection: Selection, weight: NDArray[np.float64], n
     return found
 
 
-def sky_maps(parent: QTable, selection: Selection, weight: NDArray[np.float64], nside: int) -> Figure:
+def sky_maps(parent: QTable, selection: CartonSelection, weight: NDArray[np.float64], nside: int) -> Figure:
     """Targets per square degree of a few cartons, in Galactic coordinates."""
     import astropy.units as u
     from astropy_healpix import HEALPix
@@ -112,7 +112,7 @@ def sky_maps(parent: QTable, selection: Selection, weight: NDArray[np.float64], 
     return Figure("sky", caption, panels, columns=2, panel_size=(6.4, 3.2))
 
 
-def overlap_figure(selection: Selection) -> Figure:
+def overlap_figure(selection: CartonSelection) -> Figure:
     """Which share of the members of one carton another one has too."""
     shared = selection.overlap().astype(float)
     counts = np.diag(shared)
@@ -131,7 +131,7 @@ def overlap_figure(selection: Selection) -> Figure:
     return Figure("overlap", caption, [panel], panel_size=(7.0, 6.2))
 
 
-def color_magnitude(parent: QTable, selection: Selection) -> Figure:
+def color_magnitude(parent: QTable, selection: CartonSelection) -> Figure:
     """Where the members of a few cartons are in color and absolute magnitude."""
     from starloom.catalog.schema import plain
 
@@ -181,7 +181,7 @@ def _some(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return rows[:: max(1, len(rows) // SHOWN_STARS)]
 
 
-def nearly_selected(selection: Selection, parent: QTable, name: str) -> QTable | None:
+def nearly_selected(selection: CartonSelection, parent: QTable, name: str) -> QTable | None:
     """The clauses of a carton for the first star that exactly one of them keeps out."""
     from astropy.table import QTable
 

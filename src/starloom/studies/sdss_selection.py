@@ -95,7 +95,8 @@ def mock_parent(count: int, seed: int | np.random.Generator, carton: MockCarton)
     """A parent catalog with the stages of a carton drawn by its known chances, and the bins to measure it in."""
     from astropy.table import QTable
 
-    from starloom.selection.empirical import Axis, EmpiricalSelection
+    from starloom.selection.bins import Axis
+    from starloom.selection.empirical import EmpiricalSelection
 
     rng = generator(seed)
     l, b, h, jk = _stars(count, rng)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.files import RunFolder
-    from starloom.sdss.targets import Selection
+    from starloom.sdss.targets import CartonSelection
 
 CODE = "target_selection code of that plan"
 EXPLORED = "mwm_ob_core"
@@ -67,7 +67,7 @@ class Targeting:
     config: Config
     inputs: Mapping[str, Input]
     parent: QTable
-    selection: Selection
+    selection: CartonSelection
     memberships: QTable
     targets: QTable
 
@@ -164,7 +164,7 @@ def selection_section(results: Results, done: Targeting) -> None:
     results.table("overlap", pages.overlap_table(selection), "objects that two cartons share")
 
 
-def _expected(results: Results, selection: Selection, weight: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+def _expected(results: Results, selection: CartonSelection, weight: np.ndarray[Any, np.dtype[np.float64]]) -> None:
     for name, published in (
         ("mwm_galactic_core", Published(5e6, f"about 5 million stars, {CODE} (its description; reported)")),
         ("mwm_ob_core", None),

@@ -82,7 +82,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
 def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
     """Make the pairs, train, and let the model see the test Galaxies."""
     from starloom.simulation import chemical_evolution
-    from starloom.simulation.evolved_stars import Selection
+    from starloom.simulation.evolved_stars import SurveySelection
     from starloom.stars.seismic_ages import SeismicAges
     from starloom.stars.seismic_network import NetworkSettings
     from starloom.studies import seismic_mock as made
@@ -124,7 +124,7 @@ def _simulated(config: Config, results: Results, folder: RunFolder) -> Scene:
         count = config.test_stars if name != GALAXIES[2] else max(config.test_stars // 2, 100)
         tested[name] = _tested(model, pixels, made.giants(count, rng, history), rng)
     say("making the stars of the map")
-    survey = made.giants(max(config.test_stars // 2, 100), rng, standard, Selection())
+    survey = made.giants(max(config.test_stars // 2, 100), rng, standard, SurveySelection())
     surveyed = _tested(model, pixels, survey, rng)
     return Scene(config, model, pairs, table, latents, pixels, tested, surveyed)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from starloom.galactic_center.binary import BlackHoleBinary
-    from starloom.galactic_center.ejection import Stars
+    from starloom.galactic_center.ejection import CenterStars
     from starloom.galactic_center.exclusion import ExpectedMap
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.scenario import Scenario
@@ -64,11 +64,11 @@ class Config(StudyConfig):
 def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Results:
     """Fly a library, weigh it, check it, trace fast stars back."""
     from starloom.galactic_center.detection import Candidate
-    from starloom.galactic_center.gaia import RELEASES
     from starloom.galactic_center.hills import HillsMechanism
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.proposal import Proposal
     from starloom.progress import say
+    from starloom.simulation.gaia_errors import RELEASES
     from starloom.studies import sgra_companion_checks as checks
     from starloom.studies import sgra_companion_pages as pages
 
@@ -112,11 +112,11 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     return results
 
 
-def stars_of(config: Config) -> Stars:
+def stars_of(config: Config) -> CenterStars:
     """The stars of the center."""
-    from starloom.galactic_center.ejection import Stars
+    from starloom.galactic_center.ejection import CenterStars
 
-    return Stars(slope=config.slope, ages=config.ages)
+    return CenterStars(slope=config.slope, ages=config.ages)
 
 
 def binary_of(config: Config, mass: float) -> BlackHoleBinary:
@@ -178,7 +178,7 @@ def _library(results: Results, library: StarLibrary) -> None:
 
 
 def _maps(
-    results: Results, config: Config, library: StarLibrary, detected: Mapping[str, Any], stars: Stars
+    results: Results, config: Config, library: StarLibrary, detected: Mapping[str, Any], stars: CenterStars
 ) -> dict[str, ExpectedMap]:
     from starloom.galactic_center.exclusion import expected_map
 
@@ -216,7 +216,7 @@ def _maps(
     return maps
 
 
-def _levels(results: Results, config: Config, library: StarLibrary, candidate: Any, stars: Stars) -> None:
+def _levels(results: Results, config: Config, library: StarLibrary, candidate: Any, stars: CenterStars) -> None:
     """Expected numbers and both probabilities of none, at the points that are checked."""
     from astropy.table import QTable
 
@@ -256,15 +256,17 @@ def _levels(results: Results, config: Config, library: StarLibrary, candidate: A
     )  # fmt: skip
 
 
-def _assumptions(results: Results, config: Config, sky: Sky, library: StarLibrary, stars: Stars, rule: Any) -> None:
+def _assumptions(
+    results: Results, config: Config, sky: Sky, library: StarLibrary, stars: CenterStars, rule: Any
+) -> None:
     """What other mass functions, ages, potentials and definitions do."""
     import astropy.units as u
     from astropy.table import QTable
 
     from starloom.galactic_center.exclusion import expected_map
-    from starloom.galactic_center.gaia import RELEASES
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.proposal import Proposal
+    from starloom.simulation.gaia_errors import RELEASES
 
     def candidate(of: Any, galaxy: Any, definition: Any) -> Any:
         return of.arrived.detected(

@@ -10,7 +10,7 @@ import numpy as np
 from starloom.results.record import Bar, Published, Results
 
 if TYPE_CHECKING:
-    from starloom.galactic_center.ejection import Stars
+    from starloom.galactic_center.ejection import CenterStars
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.scenario import Scenario
     from starloom.galactic_center.sky import Sky
@@ -67,13 +67,13 @@ def brute_force(
     sky: Sky,
     library: StarLibrary,
     candidate: Any,
-    stars: Stars,
+    stars: CenterStars,
     rule: Any,
 ) -> None:
     """The weighted library against stars drawn for one binary alone, at three points."""
     from starloom.galactic_center.brute_force import expected_by_force
     from starloom.galactic_center.exclusion import expected
-    from starloom.galactic_center.gaia import RELEASES
+    from starloom.simulation.gaia_errors import RELEASES
 
     for k, (mass, separation) in enumerate(CHECKED):
         scenario = scenario_of(config, mass, separation)
@@ -128,13 +128,13 @@ def statistics(results: Results, config: Config) -> None:
 def hills(results: Results, config: Config, sky: Sky, rule: Any) -> None:
     """The rate of the Hills mechanism that the same sky excludes."""
     from starloom.galactic_center.brute_force import expected_from_hills
-    from starloom.galactic_center.ejection import Stars
-    from starloom.galactic_center.gaia import RELEASES
+    from starloom.galactic_center.ejection import CenterStars
     from starloom.galactic_center.hills import HillsMechanism
+    from starloom.simulation.gaia_errors import RELEASES
 
     for slope, name, published in ((2.35, "Salpeter", HILLS), (1.7, "top-heavy", None)):
         found = expected_from_hills(
-            sky, HillsMechanism(rate=1.0), Stars(slope=slope), RELEASES["dr3"], rule, 2 * config.brute_force,
+            sky, HillsMechanism(rate=1.0), CenterStars(slope=slope), RELEASES["dr3"], rule, 2 * config.brute_force,
             span=config.span, noise=config.noise, seed=config.seed + 77, workers=config.workers,
         )  # fmt: skip
         limit = 2.995732 / found.value if found.value > 0 else np.inf

@@ -13,7 +13,7 @@ from starloom.results.figures import Figure, Image, Layer, Line, Panel, Points, 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from starloom.galactic_center.ejection import Ejected, Stars
+    from starloom.galactic_center.ejection import CenterStars, Ejected
     from starloom.galactic_center.exclusion import ExpectedMap
     from starloom.galactic_center.library import StarLibrary
     from starloom.galactic_center.scenario import Scenario
@@ -28,7 +28,7 @@ def figures(
     maps: Mapping[str, ExpectedMap],
     library: StarLibrary,
     detected: Mapping[str, Any],
-    stars: Stars,
+    stars: CenterStars,
     scenario: Scenario,
     hills: tuple[Ejected, float],
     traced: Mapping[str, QTable],

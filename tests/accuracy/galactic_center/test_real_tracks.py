@@ -8,12 +8,12 @@ import pytest
 from starloom.datasets.access import locate
 from starloom.errors import DatasetError
 from starloom.galactic_center.detection import Candidate
-from starloom.galactic_center.ejection import Stars
+from starloom.galactic_center.ejection import CenterStars
 from starloom.galactic_center.exclusion import expected_map
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.photometry import Photometer
 from starloom.galactic_center.sky import Sky
+from starloom.simulation.gaia_errors import release
 from starloom.stellar.isochrone_grids import IsochroneGrid
 
 
@@ -78,8 +78,8 @@ def test_thresholds(sky):
     assert np.nanmax(library.arrived.flown.energy_error) < 1e-8
     candidate = library.arrived.detected(sky, release("dr3"), Candidate(), seed=5, noise=4).candidate
     masses = np.geomspace(100.0, 3e4, 40)
-    now = expected_map(library, candidate, Stars(), masses, [1.0]).threshold(0.95, 0)
-    merged = expected_map(library, candidate, Stars(), masses, [5.0], kind="since_merger").threshold(0.95, 0)
+    now = expected_map(library, candidate, CenterStars(), masses, [1.0]).threshold(0.95, 0)
+    merged = expected_map(library, candidate, CenterStars(), masses, [5.0], kind="since_merger").threshold(0.95, 0)
     assert 500.0 < now[0] < 4000.0
     assert 200.0 < merged[0] < 1500.0
     assert now[2] - now[1] < 0.25 * now[0]

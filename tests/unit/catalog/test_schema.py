@@ -6,8 +6,8 @@ from astropy import units as u
 from astropy.table import MaskedColumn, QTable
 
 from starloom.catalog.arrow_tables import UNRECOGNIZED
-from starloom.catalog.schema import Column, Schema, plain, require_rows
-from starloom.catalog.surveys import SURVEYS, Survey
+from starloom.catalog.schema import Column, Schema, canonical, plain, require_rows
+from starloom.catalog.surveys import CANONICAL, SURVEYS, Survey
 from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, MissingColumnError, UnitError
 
@@ -215,6 +215,18 @@ def test_a_schema_names_each_column_once():
     assert [column.name for column in STARS][:2] == ["source_id", "ra"]
     with pytest.raises(MissingColumnError, match="schema stars has no column 'dex'"):
         STARS["dex"]
+
+
+def test_canonical_columns_say_what_the_vocabulary_says():
+    for name, (unit, meaning) in CANONICAL.items():
+        column = canonical(name)
+        assert (column.name, column.unit, column.meaning, column.required) == (name, unit, meaning, False)
+    assert canonical("source_id").kind == "integer"
+    assert canonical("stream").kind == "text"
+    own = canonical("fe_h", required=True, meaning="[Fe/H] at birth")
+    assert own == Column("fe_h", "", "[Fe/H] at birth", required=True)
+    with pytest.raises(CatalogError, match="no canonical column is called 'feh'"):
+        canonical("feh")
 
 
 def test_an_unknown_survey():

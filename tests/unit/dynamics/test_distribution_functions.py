@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from starloom.dynamics.components import G
-from starloom.dynamics.distribution_functions import Mixture, constant_anisotropy, osipkov_merritt
+from starloom.dynamics.distribution_functions import DistributionMixture, constant_anisotropy, osipkov_merritt
 from starloom.dynamics.potentials import potential
 from starloom.dynamics.spherical_potentials import SphericalPotential
-from starloom.dynamics.tracer_densities import PowerLaw, Tabulated, TwoPowerLaw
+from starloom.dynamics.tracer_densities import PowerLawTracer, TabulatedTracer, TwoPowerLawTracer
 from starloom.errors import ConfigError, FitError
 
 MASS, SCALE = 1e11, 5.0
@@ -28,7 +28,7 @@ def galaxy():
 
 
 def test_hernquist_isotropic(hernquist):
-    f = constant_anisotropy(hernquist, TwoPowerLaw(1.0, 4.0, SCALE), 0.0)
+    f = constant_anisotropy(hernquist, TwoPowerLawTracer(1.0, 4.0, SCALE), 0.0)
     x = np.linspace(0.02, 0.97, 40)
     q = np.sqrt(x)
     scale = 2.0 * np.pi * SCALE**2 / (8.0 * np.sqrt(2.0) * np.pi**3 * SCALE**3 * (G * MASS / SCALE) ** 1.5)
@@ -38,7 +38,7 @@ def test_hernquist_isotropic(hernquist):
 
 
 def test_hernquist_of_one_half(hernquist):
-    f = constant_anisotropy(hernquist, TwoPowerLaw(1.0, 4.0, SCALE), 0.5)
+    f = constant_anisotropy(hernquist, TwoPowerLawTracer(1.0, 4.0, SCALE), 0.5)
     x = np.linspace(0.02, 0.97, 40)
     closed = 3.0 * x**2 / (G * MASS / SCALE) / (2.0 * np.pi**2)  # d(r nu)/d psi over 2 pi^2, r nu = x^3
     np.testing.assert_allclose(f.energy_part(x * G * MASS / SCALE), closed, rtol=1e-5)
@@ -48,7 +48,7 @@ def test_hernquist_of_one_half(hernquist):
 def test_power_law_about_a_point_mass(beta):
     slope = 3.5
     point = SphericalPotential.from_mass(lambda r: np.full_like(r, MASS))
-    f = constant_anisotropy(point, PowerLaw(slope, None), beta)
+    f = constant_anisotropy(point, PowerLawTracer(slope, None), beta)
     power = slope - 2.0 * beta
     n = math.floor(1.5 - beta)
     order = 1.5 - beta - n
@@ -61,16 +61,16 @@ def test_power_law_about_a_point_mass(beta):
 
 
 def test_depth_of_the_sphere(hernquist):
-    f = constant_anisotropy(hernquist, TwoPowerLaw(1.0, 4.0, SCALE), 0.0)
+    f = constant_anisotropy(hernquist, TwoPowerLawTracer(1.0, 4.0, SCALE), 0.0)
     r = np.array([0.1, 1.0, 8.0, 100.0])
     np.testing.assert_allclose(f.potential_depth(r), G * MASS / (r + SCALE), rtol=1e-4)
 
 
 @pytest.mark.parametrize("beta", [-0.4, 0.3, 0.8])
 def test_jeans_equation(galaxy, beta):
-    f = constant_anisotropy(galaxy, PowerLaw(), beta)
+    f = constant_anisotropy(galaxy, PowerLawTracer(), beta)
     r = np.geomspace(3.0, 400.0, 20_000)
-    log_nu = PowerLaw().log_density(r)
+    log_nu = PowerLawTracer().log_density(r)
     pull = galaxy.circular_velocity(r) ** 2
     body = np.exp(log_nu + 2 * beta * np.log(r)) * pull
     steps = 0.5 * (body[1:] + body[:-1]) * np.diff(np.log(r))
@@ -82,7 +82,7 @@ def test_jeans_equation(galaxy, beta):
 
 @pytest.mark.parametrize("beta", [-0.5, 0.3, 0.8])
 def test_samples_have_the_anisotropy_and_the_dispersion(galaxy, beta):
-    f = constant_anisotropy(galaxy, PowerLaw(), beta)
+    f = constant_anisotropy(galaxy, PowerLawTracer(), beta)
     # the anisotropy of 1e5 draws scatters by 0.0069, 0.0033, 0.0014: of a million the sampler's own error is seen
     v = f.sample_velocities([[8.275, 0.0, 0.0]] * 10, 100_000, 3).reshape(-1, 3)
     second = np.mean(v**2, axis=0)
@@ -95,7 +95,7 @@ def test_samples_have_the_anisotropy_and_the_dispersion(galaxy, beta):
 
 
 def test_samples_turn_with_the_place_and_not_with_the_workers(galaxy):
-    f = constant_anisotropy(galaxy, PowerLaw(), 0.8)
+    f = constant_anisotropy(galaxy, PowerLawTracer(), 0.8)
     places = np.array([[8.0, 0, 0], [0, 0, 8.0], [4.0, 4.0, 5.656854]] * 30)
     one = f.sample_velocities(places, 200, 5, workers=1)
     np.testing.assert_array_equal(one, f.sample_velocities(places, 200, 5, workers=2))
@@ -105,19 +105,19 @@ def test_samples_turn_with_the_place_and_not_with_the_workers(galaxy):
 
 
 def test_osipkov_merritt(galaxy):
-    f = osipkov_merritt(galaxy, PowerLaw(), 10.0)
+    f = osipkov_merritt(galaxy, PowerLawTracer(), 10.0)
     assert f.anisotropy(10.0) == pytest.approx(0.5)
     v = f.sample_velocities([[0.0, 10.0, 0.0]], 100_000, 1)[0]
     second = np.mean(v**2, axis=0)
     assert 1 - 0.5 * (second[0] + second[2]) / second[1] == pytest.approx(0.5, abs=0.015)
-    nearly = osipkov_merritt(galaxy, PowerLaw(), 1e6)
-    same = constant_anisotropy(galaxy, PowerLaw(), 0.0)
+    nearly = osipkov_merritt(galaxy, PowerLawTracer(), 1e6)
+    same = constant_anisotropy(galaxy, PowerLawTracer(), 0.0)
     np.testing.assert_allclose(nearly.log_f, same.log_f, atol=1e-5)
 
 
 def test_mixture_of_the_later_paper(galaxy):
-    parts = [osipkov_merritt(galaxy, PowerLaw(), radius) for radius in (2.0, 547.0)]
-    mixed = Mixture(parts, [0.88, 0.12])
+    parts = [osipkov_merritt(galaxy, PowerLawTracer(), radius) for radius in (2.0, 547.0)]
+    mixed = DistributionMixture(parts, [0.88, 0.12])
     beta = mixed.anisotropy(np.array([2.0, 20.0]))
     assert 0.2 < beta[0] < 0.6 < 0.75 < beta[1] < 0.95
     v = mixed.sample_velocities([[20.0, 0, 0]], 50_000, 2)[0]
@@ -127,29 +127,29 @@ def test_mixture_of_the_later_paper(galaxy):
 
 def test_a_table_serves_as_a_density(galaxy):
     r = np.geomspace(0.01, 1000.0, 300)
-    smooth = TwoPowerLaw(1.0, 4.0, 20.0)
-    table = Tabulated(r, np.exp(smooth.log_density(r)))
+    smooth = TwoPowerLawTracer(1.0, 4.0, 20.0)
+    table = TabulatedTracer(r, np.exp(smooth.log_density(r)))
     first, second = (constant_anisotropy(galaxy, kind, 0.3).radial_dispersion(8.0) for kind in (table, smooth))
     assert first == pytest.approx(second, rel=1e-3)
 
 
 def test_negative_functions_are_refused(galaxy):
     with pytest.raises(FitError, match="negative"):
-        constant_anisotropy(galaxy, TwoPowerLaw(0.0, 5.0, 10.0), 0.6)  # a core cannot be radial
+        constant_anisotropy(galaxy, TwoPowerLawTracer(0.0, 5.0, 10.0), 0.6)  # a core cannot be radial
 
 
 def test_bad_input(galaxy):
     with pytest.raises(ConfigError, match="anisotropy"):
-        constant_anisotropy(galaxy, PowerLaw(), 1.0)
+        constant_anisotropy(galaxy, PowerLawTracer(), 1.0)
     with pytest.raises(ConfigError, match="anisotropy radius"):
-        osipkov_merritt(galaxy, PowerLaw(), 0.0)
-    f = constant_anisotropy(galaxy, PowerLaw(), 0.3)
+        osipkov_merritt(galaxy, PowerLawTracer(), 0.0)
+    f = constant_anisotropy(galaxy, PowerLawTracer(), 0.3)
     for place in ([np.nan, 0, 0], [0.0, 0, 0], [1e4, 0, 0]):
         with pytest.raises(ConfigError, match="place 0"):
             f.sample_velocities([place], 3, 1)
     with pytest.raises(ConfigError, match="share"):
-        Mixture([f], [0.5, 0.5])
+        DistributionMixture([f], [0.5, 0.5])
     with pytest.raises(ConfigError, match="cutoff"):
-        PowerLaw(3.5, -1.0)
+        PowerLawTracer(3.5, -1.0)
     with pytest.raises(ConfigError, match="tabulated"):
-        Tabulated(np.array([1.0, 2.0]), np.array([1.0, np.nan]))
+        TabulatedTracer(np.array([1.0, 2.0]), np.array([1.0, np.nan]))

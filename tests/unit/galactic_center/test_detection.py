@@ -6,12 +6,12 @@ import pytest
 from starloom.errors import ConfigError
 from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.detection import Candidate, detect
-from starloom.galactic_center.ejection import Stars, eject
+from starloom.galactic_center.ejection import CenterStars, eject
 from starloom.galactic_center.evolution import Physics
-from starloom.galactic_center.gaia import RELEASES, release
 from starloom.galactic_center.photometry import Photometer
 from starloom.galactic_center.scenario import Scenario
 from starloom.galactic_center.sky import galactic, simulate
+from starloom.simulation.gaia_errors import RELEASES, release
 
 WIDE = Scenario(BlackHoleBinary(1000.0), separation=1.0)
 RULE = Candidate()
@@ -98,7 +98,7 @@ def test_many_stars_are_read_the_same_by_any_number_of_workers(tracks):
 
 
 def test_detection_is_the_same_for_any_number_of_workers(sky):
-    ejected = eject(WIDE, Stars(kept=(3.0, 100.0)), sky.tracks, count=1500, seed=1)
+    ejected = eject(WIDE, CenterStars(kept=(3.0, 100.0)), sky.tracks, count=1500, seed=1)
     arrived = sky.observe(ejected)
     one, two = (arrived.detected(sky, release("dr4"), RULE, seed=2, workers=w) for w in (1, 2))
     assert one.candidate.sum() > 0
@@ -108,7 +108,7 @@ def test_detection_is_the_same_for_any_number_of_workers(sky):
 
 
 def test_candidates_are_measured_fast_and_near(sky):
-    ejected = eject(WIDE, Stars(kept=(2.0, 100.0)), sky.tracks, count=4000, seed=4)
+    ejected = eject(WIDE, CenterStars(kept=(2.0, 100.0)), sky.tracks, count=4000, seed=4)
     arrived = sky.observe(ejected)
     found = arrived.detected(sky, release("dr5"), RULE, seed=2)
     chosen = found.candidate > 0
@@ -127,7 +127,7 @@ def test_candidates_are_measured_fast_and_near(sky):
 
 
 def test_a_selection_function_takes_the_place_of_the_rules(sky):
-    arrived = sky.observe(eject(WIDE, Stars(kept=(3.0, 100.0)), sky.tracks, count=500, seed=1))
+    arrived = sky.observe(eject(WIDE, CenterStars(kept=(3.0, 100.0)), sky.tracks, count=500, seed=1))
     plain = arrived.detected(sky, release("dr4"), RULE, seed=2)
     half = arrived.detected(sky, release("dr4"), RULE, seed=2, selection=lambda seen, m: np.where(m.g < 13, 0.5, 0.0))
     assert set(np.unique(half.measured)) <= {0.0, 0.5}
@@ -136,8 +136,8 @@ def test_a_selection_function_takes_the_place_of_the_rules(sky):
 
 
 def test_catalog_of_a_binary(sky):
-    table = simulate(sky, WIDE, Stars(), release("dr3"), count=300, seed=7)
-    again = simulate(sky, WIDE, Stars(), release("dr3"), count=300, seed=7, workers=2)
+    table = simulate(sky, WIDE, CenterStars(), release("dr3"), count=300, seed=7)
+    again = simulate(sky, WIDE, CenterStars(), release("dr3"), count=300, seed=7, workers=2)
     for name in table.colnames:
         np.testing.assert_array_equal(np.asarray(table[name]), np.asarray(again[name]))
     assert len(table) == 300
@@ -157,7 +157,7 @@ def test_bad_definitions_are_refused(bad):
 
 
 def test_noise_must_be_drawn(sky):
-    arrived = sky.observe(eject(WIDE, Stars(), sky.tracks, count=3, seed=1))
+    arrived = sky.observe(eject(WIDE, CenterStars(), sky.tracks, count=3, seed=1))
     with pytest.raises(ConfigError):
         detect(
             arrived.flown.seen, arrived.magnitudes, np.ones(3), np.ones(3), release("dr3"), RULE, sky.sun, sky.model,

@@ -7,7 +7,7 @@ from scipy.stats import kstest
 
 from starloom.errors import ConfigError
 from starloom.galactic_center.binary import BlackHoleBinary
-from starloom.galactic_center.ejection import Stars, VelocityLaw, eject, expected_ejected, isotropic
+from starloom.galactic_center.ejection import CenterStars, VelocityLaw, eject, expected_ejected, isotropic
 from starloom.galactic_center.hills import HillsMechanism, ejection_speed
 from starloom.galactic_center.proposal import Proposal
 from starloom.galactic_center.scenario import Scenario
@@ -55,7 +55,7 @@ def test_a_binary_too_wide_throws_nothing_out(tracks):
 
 def test_mass_balance(tracks):
     """Mean number times mean mass is the mass thrown out; drawn numbers are Poisson about it (3 sigma)."""
-    stars = Stars(kept=(0.1, 100.0))
+    stars = CenterStars(kept=(0.1, 100.0))
     number = expected_ejected(WIDE, stars, tracks, 50.0)
     assert number * stars.mass_function.mean() == pytest.approx(WIDE.ejected(50.0), rel=1e-6)
     drawn = eject(WIDE, stars, tracks, span=50.0, seed=3)
@@ -67,20 +67,20 @@ def test_mass_balance(tracks):
 def test_numbers_of_kept_stars(tracks, slope, numbers):
     for mass, number in zip((500.0, 1000.0, 2000.0, 4000.0), numbers, strict=True):
         scenario = Scenario(BlackHoleBinary(mass, ratio_mode="nearest"), separation=1.0)
-        found = expected_ejected(scenario, Stars(slope=slope), tracks, 50.0)
+        found = expected_ejected(scenario, CenterStars(slope=slope), tracks, 50.0)
         assert found == pytest.approx(number, rel=0.01, abs=1.0)  # quoted for bins of 1.2 % in separation
 
 
 def test_same_seed_same_stars(tracks):
-    one, two = (eject(WIDE, Stars(), tracks, count=50, seed=5) for _ in range(2))
+    one, two = (eject(WIDE, CenterStars(), tracks, count=50, seed=5) for _ in range(2))
     for name in one.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    assert not np.array_equal(one.speed, eject(WIDE, Stars(), tracks, count=50, seed=6).speed)
+    assert not np.array_equal(one.speed, eject(WIDE, CenterStars(), tracks, count=50, seed=6).speed)
 
 
 def test_drawn_stars_are_inside_their_ranges(tracks):
     for ages in ("lifetime", "continuous", "recent"):
-        drawn = eject(WIDE, Stars(ages=ages, recent=0.05), tracks, count=2000, seed=1)
+        drawn = eject(WIDE, CenterStars(ages=ages, recent=0.05), tracks, count=2000, seed=1)
         assert len(drawn) == 2000
         assert (drawn.flight_time >= 0).all()
         assert (drawn.flight_time <= 100).all()
@@ -93,23 +93,23 @@ def test_drawn_stars_are_inside_their_ranges(tracks):
 
 
 def test_continuous_formation_leaves_few_massive_stars(tracks):
-    heavy = [np.mean(eject(WIDE, Stars(ages=a), tracks, count=5000, seed=1).mass > 5.0) for a in
+    heavy = [np.mean(eject(WIDE, CenterStars(ages=a), tracks, count=5000, seed=1).mass > 5.0) for a in
              ("lifetime", "continuous")]  # fmt: skip
     assert heavy[1] < 0.1 * heavy[0]
 
 
 def test_no_stars(tracks, sky):
-    none = eject(WIDE, Stars(), tracks, count=0, seed=1)
+    none = eject(WIDE, CenterStars(), tracks, count=0, seed=1)
     assert len(none) == 0
     assert len(sky.observe(none).table()) == 0
     later = Scenario(BlackHoleBinary(1000.0), since_merger=200.0)
-    assert len(eject(later, Stars(), tracks, span=50.0, seed=1)) == 0
+    assert len(eject(later, CenterStars(), tracks, span=50.0, seed=1)) == 0
 
 
 @pytest.mark.parametrize("bad", [{"span": 0.0}, {"span": np.nan}, {"count": -1}])
 def test_bad_draws_are_refused(tracks, bad):
     with pytest.raises(ConfigError):
-        eject(WIDE, Stars(), tracks, seed=1, **bad)
+        eject(WIDE, CenterStars(), tracks, seed=1, **bad)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_bad_draws_are_refused(tracks, bad):
 )
 def test_bad_stars_are_refused(bad):
     with pytest.raises(ConfigError):
-        Stars(**bad)
+        CenterStars(**bad)
 
 
 def test_directions_are_isotropic():
@@ -143,9 +143,9 @@ def test_proposal_integrates_to_one(tracks):
 def test_weights_of_draws_undo_the_proposal(tracks):
     """Means over the proposal, weighted, are those of the target: share of stars above 1000 km/s and below 30 Myr."""
     proposal, rng = Proposal(), np.random.default_rng(4)
-    made, density = proposal.draw(200_000, Stars(), tracks, np.array([-8.0, 0.0, 0.0]), rng)
+    made, density = proposal.draw(200_000, CenterStars(), tracks, np.array([-8.0, 0.0, 0.0]), rng)
     law = VelocityLaw(np.array(4000.0), 2.5e-4)
-    target = law.pdf(made.speed) / 100.0 * Stars().mass_function.pdf(made.mass)
+    target = law.pdf(made.speed) / 100.0 * CenterStars().mass_function.pdf(made.mass)
     weight = target / density
     assert weight.mean() == pytest.approx(0.31872, rel=0.02)  # the share of the mass function above 0.5 Msun
     assert np.average(made.speed > 1000.0, weights=weight) == pytest.approx(float(law.survival(1000.0)), rel=0.03)
@@ -165,7 +165,7 @@ def test_hills_speed_and_rate(tracks):
     # two stars of 3 Msun at 0.1 au: 2 G 3 / 0.1 au = (231 km/s)^2 x 10^... by hand
     by_hand = np.sqrt(2 * 887.1 * 3.0 / 0.1) * (4e6 / 6.0) ** (1 / 6)
     assert float(ejection_speed(3.0, 21.503, 6.0)) == pytest.approx(by_hand, rel=1e-3)
-    stars = Stars(slope=2.35)
+    stars = CenterStars(slope=2.35)
     made, each = HillsMechanism(rate=1e-3).eject(stars, tracks, 20_000, span=50.0, seed=1)
     again, half = HillsMechanism(rate=5e-4).eject(stars, tracks, 20_000, span=50.0, seed=1)
     assert each == pytest.approx(2 * half)

@@ -7,7 +7,7 @@ from starloom.errors import ConfigError
 from starloom.galactic_center.binary import BlackHoleBinary
 from starloom.galactic_center.brute_force import counts_by_force, expected_by_force, expected_from_hills
 from starloom.galactic_center.detection import Candidate
-from starloom.galactic_center.ejection import Stars, expected_ejected
+from starloom.galactic_center.ejection import CenterStars, expected_ejected
 from starloom.galactic_center.exclusion import (
     ExpectedMap,
     empirical_zero,
@@ -18,10 +18,10 @@ from starloom.galactic_center.exclusion import (
     sky_counts,
     upper_limit,
 )
-from starloom.galactic_center.gaia import release
 from starloom.galactic_center.hills import HillsMechanism
 from starloom.galactic_center.library import StarLibrary
 from starloom.galactic_center.scenario import Scenario
+from starloom.simulation.gaia_errors import release
 
 RULE, DR4 = Candidate(), release("dr4")
 
@@ -38,7 +38,7 @@ def candidate(library, sky):
 
 def test_weights_count_the_living_stars_of_the_galaxy(library, tracks):
     """Their sum is the number thrown out times the share that lives, for every population (4 sigma)."""
-    for stars in (Stars(), Stars(slope=2.35), Stars(ages="continuous"), Stars(ages="recent")):
+    for stars in (CenterStars(), CenterStars(slope=2.35), CenterStars(ages="continuous"), CenterStars(ages="recent")):
         for scenario in (Scenario(BlackHoleBinary(1000.0), separation=1.0),
                          Scenario(BlackHoleBinary(4000.0), since_merger=5.0)):  # fmt: skip
             weights = library.weights(scenario, stars)
@@ -55,14 +55,14 @@ def test_library_equals_brute_force(library, candidate, sky):
     for k, (mass, state) in enumerate(((500.0, {"separation": 1.0}), (1000.0, {"separation": 1.0}),
                                        (4000.0, {"separation": 0.3}), (1000.0, {"since_merger": 5.0}))):  # fmt: skip
         scenario = Scenario(BlackHoleBinary(mass), **state)
-        ours = expected(library, candidate, scenario, Stars())
-        force = expected_by_force(sky, scenario, Stars(), DR4, RULE, 4000, noise=2, seed=50 + k)
+        ours = expected(library, candidate, scenario, CenterStars())
+        force = expected_by_force(sky, scenario, CenterStars(), DR4, RULE, 4000, noise=2, seed=50 + k)
         assert abs(ours.value - force.value) < 3.0 * np.hypot(ours.error, force.error)
         assert ours.error / ours.value < force.error / force.value
 
 
 def test_simulated_skies_agree_with_poisson(library, candidate, sky):
-    scenario, stars = Scenario(BlackHoleBinary(700.0), separation=1.0), Stars()
+    scenario, stars = Scenario(BlackHoleBinary(700.0), separation=1.0), CenterStars()
     weights = library.weights(scenario, stars)
     mean = expected(library, candidate, scenario, stars).value
     counts = sky_counts(weights, candidate, 3000, 1)
@@ -77,11 +77,11 @@ def test_simulated_skies_agree_with_poisson(library, candidate, sky):
 
 def test_more_mass_means_more_candidates(library, candidate):
     masses = np.geomspace(100.0, 2e4, 12)
-    made = expected_map(library, candidate, Stars(), masses, [0.3, 1.0, 3.0])
+    made = expected_map(library, candidate, CenterStars(), masses, [0.3, 1.0, 3.0])
     assert (np.diff(made.value, axis=1) > 0).all()
     assert (np.diff(made.value, axis=0) < 0).all()
     assert (np.diff(made.zero_probability(), axis=1) <= 0).all()
-    one = expected(library, candidate, Scenario(BlackHoleBinary(masses[4]), separation=1.0), Stars())
+    one = expected(library, candidate, Scenario(BlackHoleBinary(masses[4]), separation=1.0), CenterStars())
     assert made.value[1, 4] == pytest.approx(one.value)
     assert made.error[1, 4] == pytest.approx(one.error)
     threshold = made.threshold(0.95)
@@ -89,7 +89,7 @@ def test_more_mass_means_more_candidates(library, candidate):
     assert (threshold[:, 1] < threshold[:, 0]).all()
     assert (threshold[:, 2] > threshold[:, 0]).all()
     assert made.remarks
-    merged = expected_map(library, candidate, Stars(), masses, [1.0, 20.0, 150.0], kind="since_merger")
+    merged = expected_map(library, candidate, CenterStars(), masses, [1.0, 20.0, 150.0], kind="since_merger")
     assert (merged.value[2] == 0).all()
     assert np.isnan(merged.threshold(0.95, 2)[0])
 
@@ -137,7 +137,7 @@ def test_empirical_zero():
 
 
 def test_hills_stars_scale_with_the_rate(sky):
-    found = [expected_from_hills(sky, HillsMechanism(rate=rate), Stars(), DR4, RULE, 4000, seed=1) for rate in
+    found = [expected_from_hills(sky, HillsMechanism(rate=rate), CenterStars(), DR4, RULE, 4000, seed=1) for rate in
              (1e-3, 2e-3)]  # fmt: skip
     assert found[0].value > 0
     assert found[1].value == pytest.approx(2 * found[0].value)
@@ -152,8 +152,8 @@ def test_a_library_is_the_same_for_any_number_of_workers(sky):
 def test_bad_maps_are_refused(library, candidate, sky):
     for masses, kind in (([1000.0], "separation"), ([2000.0, 1000.0], "separation"), ([1e3, 2e3], "phase")):
         with pytest.raises(ConfigError):
-            expected_map(library, candidate, Stars(), masses, [1.0], kind=kind)
+            expected_map(library, candidate, CenterStars(), masses, [1.0], kind=kind)
     with pytest.raises(ConfigError):
         StarLibrary.build(sky, 0, seed=1)
     with pytest.raises(ConfigError):
-        expected_by_force(sky, Scenario(BlackHoleBinary(1e3), separation=1.0), Stars(), DR4, RULE, 0, seed=1)
+        expected_by_force(sky, Scenario(BlackHoleBinary(1e3), separation=1.0), CenterStars(), DR4, RULE, 0, seed=1)

@@ -13,10 +13,12 @@ from torch import nn
 from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
 from starloom.galaxies.augmentation import Augmentation, symmetries
+from starloom.galaxies.embedding import embed
 from starloom.galaxies.encoder_weights import load_encoder
 from starloom.galaxies.encoders import encoder
-from starloom.galaxies.finetune import ImageModel, embed, fit, with_settings
+from starloom.galaxies.finetune import fit, with_settings
 from starloom.galaxies.image_feed import ImageFeed
+from starloom.galaxies.image_model import ImageModel
 from starloom.galaxies.image_sources import image_source
 from starloom.galaxies.image_training import DEEP, LINEAR, SCRATCH, Network, parameter_groups, set_learning
 from starloom.galaxies.images import ImageForm

@@ -9,7 +9,7 @@ from starloom.errors import ConfigError
 from starloom.galaxies.map_grid import Grid
 from starloom.galaxies.map_schedules import SCHEDULES, Course, Schedule, schedule
 from starloom.galaxies.map_search import NearestCells
-from starloom.galaxies.map_training import Sample, first_cells, train_batch, train_online
+from starloom.galaxies.map_training import ScaledGalaxies, first_cells, train_batch, train_online
 
 KINDS = [("planar", "rectangular"), ("toroidal", "rectangular"), ("planar", "hexagonal"), ("toroidal", "hexagonal")]
 
@@ -53,7 +53,7 @@ def test_online_training_is_the_reference_loop(topology, lattice, missing):
     if missing:
         inverse = rng.uniform(0.2, 1.0, values.shape) * (rng.random(values.shape) > 0.2)
         inverse[:, 0] = 1.0
-    sample = Sample(values, inverse if missing else None)
+    sample = ScaledGalaxies(values, inverse if missing else None)
     begun = first_cells(sample, grid, "sample", np.random.default_rng(1))
     trained = train_online(sample, grid, course, begun, np.random.default_rng(2), precision="float64")
     order = np.random.default_rng(2).integers(len(values), size=2000)
@@ -66,7 +66,7 @@ def test_online_training_is_the_reference_loop(topology, lattice, missing):
 
 def test_float32_follows_float64():
     grid, values = Grid(8, 10), galaxies()
-    sample = Sample(values)
+    sample = ScaledGalaxies(values)
     begun = first_cells(sample, grid, "sample", np.random.default_rng(1))
     course = schedule("masters", passes=5)
     double, single = (
@@ -85,7 +85,7 @@ def test_batch_training_is_the_brute_force_sum(topology, lattice, missing):
     inverse = (rng.random(values.shape) > 0.2).astype(float) if missing else np.ones_like(values)
     inverse[:, 0] = 1.0
     weights = rng.uniform(0.5, 2.0, len(values))
-    sample = Sample(values, inverse if missing else None, weights)
+    sample = ScaledGalaxies(values, inverse if missing else None, weights)
     cells = begun = first_cells(sample, grid, "sample", np.random.default_rng(1))
     for rate, width in zip(*course.courses(4, grid.shorter_side), strict=True):
         near = np.argmin((inverse[:, None] * (values[:, None] - cells) ** 2).sum(axis=2), axis=1)
@@ -116,7 +116,7 @@ def test_the_nearest_cell_is_exact_whatever_the_float32_product_loses():
 
 def test_the_number_of_threads_changes_nothing():
     values = galaxies(3000)
-    grid, sample = Grid(8, 10), Sample(values)
+    grid, sample = Grid(8, 10), ScaledGalaxies(values)
     begun = first_cells(sample, grid, "plane", np.random.default_rng(1))
     one, three = (train_batch(sample, grid, schedule("starloom"), begun, workers=w) for w in (1, 3))
     np.testing.assert_array_equal(one, three)

@@ -6,7 +6,7 @@ import pytest
 from starloom.errors import CatalogError, ConfigError
 from starloom.galaxies.map_grid import Grid
 from starloom.galaxies.redshift_calibration import (
-    Sample,
+    PhotometricSample,
     Spectra,
     bins_of_cells,
     calibrate,
@@ -26,7 +26,7 @@ def made(seed=1, spectra=2000, galaxies=8000, spread=0.03):
     number = bins_of_cells(center, [0.0, 0.6, 1.1, 3.0])
     z = center[cell] + spread * rng.standard_normal(spectra)
     truth = center[place] + spread * rng.standard_normal(galaxies)
-    return Sample(place, number[place]), Spectra(cell, z), truth
+    return PhotometricSample(place, number[place]), Spectra(cell, z), truth
 
 
 def test_the_mean_is_the_weighted_mean_of_the_cells_and_shot_noise_its_formula():
@@ -59,7 +59,7 @@ def test_a_sample_that_is_no_fair_one_is_weighted_back():
     sample, spectra, truth = made()
     rng = np.random.default_rng(2)
     kept = rng.random(len(spectra.cell)) < np.where(spectra.cell % 200 < 100, 1.0, 0.2)
-    one = Sample(sample.cell, np.zeros_like(sample.bin))
+    one = PhotometricSample(sample.cell, np.zeros_like(sample.bin))
     row = calibrate(one, spectra.part(kept), GRID)[0]
     left = np.bincount(spectra.cell[kept], minlength=GRID.cells) > 0
     truth = truth[left[sample.cell]]  # what the answer is about
@@ -74,7 +74,7 @@ def test_spectra_brighter_than_their_cell_are_seen_and_corrected():
     z = 0.5 + 0.004 * cell + 0.02 * bright + 0.01 * rng.standard_normal(4000)
     truth = 0.5 + 0.004 * place + 0.02 * faint
     spectra = Spectra(cell, z, features=bright[:, None])
-    sample = Sample(place, np.zeros(20000, int), features=faint[:, None])
+    sample = PhotometricSample(place, np.zeros(20000, int), features=faint[:, None])
     counted, corrected = (calibrate(sample, spectra, GRID, correct=c)[0] for c in (False, True))
     assert counted["within_cell"] == pytest.approx(0.02, rel=0.1)
     assert abs(counted["mean_z"] - truth.mean()) == pytest.approx(0.02, rel=0.15)
@@ -112,7 +112,7 @@ def test_coverage_flags_every_cell_that_lost_its_spectra():
     occupied = hidden & (counts > 0)
     assert (cover["reason"][occupied] == "no spectra").all()
     assert not cover["trusted"][hidden].any()
-    row = calibrate(Sample(sample.cell, np.zeros(20000, int)), left, GRID)[0]
+    row = calibrate(PhotometricSample(sample.cell, np.zeros(20000, int)), left, GRID)[0]
     inside = ~hidden[sample.cell]
     assert row["covered"] == pytest.approx(inside.mean(), abs=0.02)
     assert abs(row["mean_z"] - truth[inside].mean()) < 0.002 * (1 + row["mean_z"])
@@ -145,7 +145,7 @@ def test_n_of_z_is_normalized_and_has_the_mean_of_the_bin():
 
 def test_an_empty_bin_is_a_row_that_says_so():
     sample, spectra, _ = made()
-    skipped = Sample(sample.cell, np.where(sample.bin == 1, -1, sample.bin))
+    skipped = PhotometricSample(sample.cell, np.where(sample.bin == 1, -1, sample.bin))
     row = calibrate(skipped, spectra, GRID)[1]
     assert row["galaxies"] == 0
     assert not row["met"]
@@ -157,7 +157,7 @@ def test_an_empty_bin_is_a_row_that_says_so():
 def test_input_that_cannot_be_calibrated():
     sample, spectra, _ = made()
     with pytest.raises(CatalogError, match="no galaxy is in a bin"):
-        calibrate(Sample(sample.cell, np.full_like(sample.bin, -1)), spectra, GRID)
+        calibrate(PhotometricSample(sample.cell, np.full_like(sample.bin, -1)), spectra, GRID)
     with pytest.raises(CatalogError, match="no spectrum"):
         calibrate(sample, Spectra(spectra.cell, np.full(2000, np.nan)), GRID)
     with pytest.raises(ConfigError, match="requirement"):
@@ -165,7 +165,7 @@ def test_input_that_cannot_be_calibrated():
     with pytest.raises(CatalogError, match="differ in length"):
         Spectra(spectra.cell, spectra.redshift[:-1])
     with pytest.raises(CatalogError, match="weights"):
-        Sample(sample.cell, sample.bin, np.full(8000, np.nan))
+        PhotometricSample(sample.cell, sample.bin, np.full(8000, np.nan))
     with pytest.raises(ConfigError, match="edges"):
         bins_of_cells(np.ones(3), [1.0, 0.5])
 

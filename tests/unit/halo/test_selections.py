@@ -9,7 +9,7 @@ from astropy.table import QTable
 from starloom.dynamics.distribution_functions import constant_anisotropy
 from starloom.dynamics.potentials import potential
 from starloom.dynamics.spherical_potentials import SphericalPotential
-from starloom.dynamics.tracer_densities import PowerLaw
+from starloom.dynamics.tracer_densities import PowerLawTracer
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
 from starloom.halo.completeness import Counts, KinematicTest, MeridionalCompleteness, along_fields, count_at
 from starloom.halo.sample import count_reasons, read_sample
@@ -24,7 +24,7 @@ GALAXY = potential("MWPotential2014")
 @pytest.fixture(scope="module")
 def functions():
     sphere = SphericalPotential.of(GALAXY)
-    return [constant_anisotropy(sphere, PowerLaw(), beta) for beta in (0.8, 0.3)]
+    return [constant_anisotropy(sphere, PowerLawTracer(), beta) for beta in (0.8, 0.3)]
 
 
 def star(**changes):

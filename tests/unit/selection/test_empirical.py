@@ -6,7 +6,8 @@ from astropy.table import MaskedColumn, QTable
 from scipy.stats import beta
 
 from starloom.errors import CatalogError, ConfigError, MissingColumnError, ModelFileError
-from starloom.selection.empirical import Axis, EmpiricalSelection, FittedSelection, chain
+from starloom.selection.bins import Axis
+from starloom.selection.empirical import EmpiricalSelection, FittedSelection, chain
 from starloom.selection.shrinkage import Spread, best_spread, product_of_betas, shrink
 from starloom.stats.intervals import fraction_interval
 

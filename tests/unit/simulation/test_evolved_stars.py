@@ -19,7 +19,7 @@ from starloom.simulation.chemical_evolution import (
     salaris_2015_age,
     total_metallicity,
 )
-from starloom.simulation.evolved_stars import KEPLER, MEASURED, Selection, mist, observe, red_clump, simulate
+from starloom.simulation.evolved_stars import KEPLER, MEASURED, SurveySelection, mist, observe, red_clump, simulate
 from starloom.stars.age_tables import miglio2021_stars
 
 
@@ -164,7 +164,7 @@ def test_stages(grid):
     with pytest.raises(ConfigError, match="at least one"):
         simulate(0, 1)
     with pytest.raises(FitError, match="selection"):
-        simulate(10, 1, selection=Selection(teff=(6999.0, 6999.5), reach=0.01), stages="red_clump")
+        simulate(10, 1, selection=SurveySelection(teff=(6999.0, 6999.5), reach=0.01), stages="red_clump")
 
 
 def test_the_color_cut_takes_the_secondary_clump(grid):
@@ -173,7 +173,7 @@ def test_the_color_cut_takes_the_secondary_clump(grid):
         clump = simulate(1500, 8, stages="red_clump")
     except DatasetError as error:
         pytest.skip(f"colors cannot be had here: {error}")
-    every = simulate(1500, 8, stages="red_clump", selection=Selection(color_cut=False))
+    every = simulate(1500, 8, stages="red_clump", selection=SurveySelection(color_cut=False))
     share = [
         np.mean((part["age"].to_value(u.Gyr) > 0.5) & (part["age"].to_value(u.Gyr) < 1.2)) for part in (every, clump)
     ]

@@ -9,7 +9,7 @@ from astropy.coordinates import Galactic, SkyCoord
 from starloom.catalog.schema import plain
 from starloom.datasets.access import locate
 from starloom.errors import ConfigError, DatasetError
-from starloom.simulation.components import Bar, ExponentialDisk, PowerLawHalo, StellarComponent, milky_way
+from starloom.simulation.components import ExponentialDisk, GalacticBar, PowerLawHalo, StellarComponent, milky_way
 from starloom.simulation.milky_way import Galaxy
 from starloom.simulation.observing import AllWise, Gaia, TwoMass, observe
 from starloom.simulation.parent_catalog import Layers, parent_catalog
@@ -27,8 +27,8 @@ def test_components_of_the_milky_way():
     parts = milky_way()
     thin = sum(part.local_density for part in parts if part.name.startswith("thin"))
     assert thin == pytest.approx(0.034)
-    assert Bar()(np.array(0.0), np.array(0.0), np.array(0.0)) == 1.0
-    near, far = Bar()(np.array([-1.0, -1.0]), np.array([0.5, -0.5]), np.zeros(2))
+    assert GalacticBar()(np.array(0.0), np.array(0.0), np.array(0.0)) == 1.0
+    near, far = GalacticBar()(np.array([-1.0, -1.0]), np.array([0.5, -0.5]), np.zeros(2))
     assert near > far  # the near end is at positive longitude
     halo = PowerLawHalo(core=0.0)
     assert halo(np.array(2.0), np.array(0.0), np.array(0.0)) / halo(np.array(4.0), np.array(0.0), np.array(0.0)) == (

@@ -9,10 +9,11 @@ import pytest
 
 from starloom.dynamics.stream_frames import StreamFrame
 from starloom.errors import ConfigError
+from starloom.simulation.gaia_errors import rounded_parallax_error
 from starloom.streams import track_mock
 from starloom.streams.mock import isochrone
 from starloom.streams.populations import Population, passbands
-from starloom.streams.track_mock import TrackMock, gaia_parallax_error, magnitude_error, make
+from starloom.streams.track_mock import TrackMock, magnitude_error, make
 from starloom.streams.tracks import ReferenceTrack
 
 FRAME = StreamFrame.named("Pal5PriceWhelan18")
@@ -88,8 +89,8 @@ def test_gaps_and_missing_values(population):
 
 
 def test_errors_grow_as_gaias():
-    assert gaia_parallax_error([15.0, 18.0, 20.0]) == pytest.approx([0.025, 0.12, 0.45])
-    assert (np.diff(gaia_parallax_error(np.linspace(13, 21, 50))) > 0).all()
+    assert rounded_parallax_error([15.0, 18.0, 20.0]) == pytest.approx([0.025, 0.12, 0.45])
+    assert (np.diff(rounded_parallax_error(np.linspace(13, 21, 50))) > 0).all()
     assert magnitude_error(20.5) == pytest.approx(np.hypot(0.012, 0.05))
 
 
