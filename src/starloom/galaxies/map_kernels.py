@@ -18,8 +18,8 @@ def online() -> Any:
     import numba
     import numpy as np
 
-    # no reordering of sums: the loop is to equal its definition; no fused products, which differ between a kernel just
-    # compiled and one from the cache
+    # no reordering of sums: the loop is to equal its definition; no fused products: a kernel just compiled
+    # and one from the cache may fuse others, as those of orbits did
     flags = {"nnan", "ninf", "nsz", "arcp"}
 
     @numba.njit(nogil=True, cache=True, fastmath=flags, error_model="numpy")

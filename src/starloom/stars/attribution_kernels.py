@@ -24,7 +24,7 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 STARS = 16  # stars of a block: the innermost loops run over them
-# no fused products: a kernel from the cache and one just compiled would fuse others, and last digits differ
+# no fused products: a kernel from the cache and one just compiled may fuse others, as those of orbits did
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz"})
 
 
