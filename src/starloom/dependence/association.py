@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from starloom.errors import CatalogError, ConfigError
-from starloom.stats.ranks import normal_scores, ranks
+from starloom.stats.ranks import ranks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -73,13 +73,15 @@ def associations(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None
         raise ConfigError(f"weights have shape {w.shape}, the columns {first.shape}")
     if not (np.isfinite(w) & (w >= 0)).all():
         raise CatalogError("weights are finite and not negative")
+    from scipy.special import ndtri
+
     known = np.isfinite(first) & np.isfinite(second) & (w > 0)
     first, second, w = first[known], second[known], w[known]
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         raise CatalogError(f"{len(first)} rows have both columns, and each needs two values at least")
     given = None if weights is None else w
     u, v = ranks(first, given), ranks(second, given)
-    a, b = normal_scores(first, given), normal_scores(second, given)
+    a, b = ndtri(u), ndtri(v)
     low_u, low_v, high_u, high_v = u <= tail, v <= tail, u >= 1.0 - tail, v >= 1.0 - tail
     return Dependence(
         spearman=_pearson(u, v, w),
@@ -125,20 +127,16 @@ def _discordant(place: Any, weights: Any, distinct: int) -> Any:
 def _kendall(x: Floats, y: Floats, w: Floats) -> float:
     _, a = np.unique(x, return_inverse=True)
     levels, b = np.unique(y, return_inverse=True)
-    order = np.lexsort((b, a))  # ties in x by rising y: no pair of them counts as discordant
+    both = a * len(levels) + b
+    order = np.argsort(both)  # ties in x by rising y: no pair of them counts as discordant
     discordant = float(_discordant(b[order], w[order], len(levels)))
 
-    def pairs(codes: NDArray[np.int64]) -> float:
-        mass, squares = np.bincount(codes, w), np.bincount(codes, w**2)
+    def pairs(codes: NDArray[np.int64], masses: Floats) -> float:
+        mass, squares = np.bincount(codes, masses), np.bincount(codes, masses**2)
         return 0.5 * float((mass**2 - squares).sum())
 
     every = 0.5 * float(w.sum() ** 2 - (w**2).sum())
-    tied_x, tied_y = pairs(a), pairs(b)
-    tied_both = pairs(a * len(levels) + b) if len(levels) * (int(a.max()) + 1) < 5_000_000 else pairs(_codes(a, b))
+    tied_x, tied_y = pairs(a, w), pairs(b, w)
+    tied_both = pairs(np.cumsum(np.diff(both[order], prepend=both[order[0]]) != 0), w[order])
     concordant = every - tied_x - tied_y + tied_both - discordant
     return float((concordant - discordant) / np.sqrt((every - tied_x) * (every - tied_y)))
-
-
-def _codes(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    _, codes = np.unique(np.stack([a, b], axis=1), axis=0, return_inverse=True)
-    return np.asarray(codes.reshape(-1))
