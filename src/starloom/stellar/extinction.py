@@ -34,7 +34,8 @@ arXiv:2311.16960 takes g, r, i, z, y from the same table; its g is printed 3.158
 SFD_COEFFICIENTS = {"ps1_g": 3.172, "ps1_r": 2.271, "ps1_i": 1.682, "ps1_z": 1.322, "ps1_y": 1.087}
 """A_band / E(B-V) for the map of 1998ApJ...500..525S as it stands (2011ApJ...737..103S, table 6, R_V = 3.1).
 
-That map's E(B-V) is too large by 14 %, which these coefficients allow for: they are smaller than those above.
+That map's E(B-V) is too large by 14 %, which these coefficients allow for. The coefficients above are for the same
+unit (both redden g-r by 0.901 mag per mag), but for another extinction law, with more gray extinction.
 """
 
 UNITS = ("bayestar19", "sfd")
@@ -283,8 +284,8 @@ def from_dustmaps(query: Any, factor: float = 1.0, fill: float = float("nan"), *
     Parameters
     ----------
     query : a query object of dustmaps, such as ``BayestarQuery()``; the package fetches its own data.
-    factor : from the map's numbers to E(B-V) in the unit of Bayestar19 (1 for Bayestar19; 0.884 turns the unit of
-        Bayestar17 or SFD into it).
+    factor : from the map's numbers to E(B-V) in the unit of Bayestar19: 1 for Bayestar17, Bayestar19 and SFD, in all
+        three of which a reddening of 1 is E(g-r) = 0.901 mag of Pan-STARRS; 1 / 0.884 for a map of E(B-V) itself.
     fill : E(B-V) outside the map's footprint.
     options : handed to the query, such as ``mode="median"``.
     """

@@ -93,8 +93,8 @@ def test_maps_of_dustmaps():
         assert mode == "median"
         return np.where(coords.galactic.b.deg > 0, coords.distance.kpc * 0.1, np.nan)
 
-    dust = from_dustmaps(query, factor=0.884, fill=0.5, mode="median")
-    assert np.allclose(dust.ebv([10.0, 10.0], [5.0, -5.0], [2.0, 2.0]), [0.1768, 0.5])
+    dust = from_dustmaps(query, factor=1.5, fill=0.5, mode="median")
+    assert np.allclose(dust.ebv([10.0, 10.0], [5.0, -5.0], [2.0, 2.0]), [0.3, 0.5])
 
 
 def test_maps_of_mwdust():
