@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.cosmology import FlatLambdaCDM
+from scipy.integrate import solve_ivp
 
 from starloom.errors import ConfigError
 from starloom.halo.comparison import compare
@@ -93,10 +95,23 @@ def test_dark_halos():
         dark = halo_mass(masses, redshift)
         assert (np.diff(dark) > 0).all()
     assert np.log10(halo_mass(3e10, 0.0)) == pytest.approx(12.0, abs=0.15)
-    assert earlier_halo_mass(1e12, 0.0) == 1e12
+    assert earlier_halo_mass(1e12, 0.0) == pytest.approx(1e12)
     assert earlier_halo_mass(1e12, 3.0) < earlier_halo_mass(1e12, 1.0) < 1e12
     with pytest.raises(ConfigError, match="halo mass"):
         halo_mass(-1.0, 0.0)
+
+
+@pytest.mark.parametrize("redshift", [0.5, 2.0, 3.0])
+def test_growth_of_a_halo_by_its_differential_equation(redshift):
+    """dM/dt of arXiv:1001.2304, equation 2, over the age of the universe in which that growth was measured."""
+    cosmology = FlatLambdaCDM(73.0, 0.25)
+
+    def per_redshift(z, mass):
+        per_year = 46.1 * (mass / 1e12) ** 1.1 * (1 + 1.11 * z) * cosmology.efunc(z)
+        return -per_year / ((1 + z) * cosmology.H(z).to_value("1/yr"))
+
+    there = solve_ivp(per_redshift, (0.0, redshift), [1.2e12], rtol=1e-9).y[0, -1]
+    assert earlier_halo_mass(1.2e12, redshift) == pytest.approx(there, rel=2e-4)
 
 
 def test_blind_starts_find_the_truth_and_bic_the_break(made):
