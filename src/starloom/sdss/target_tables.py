@@ -117,8 +117,8 @@ def target_tables(parent: QTable, memberships: QTable, cartons: Sequence[Carton]
 
     Parameters
     ----------
-    parent : the table selected from, with ``ra`` and ``dec``; ``pmra``, ``pmdec``, ``parallax`` and magnitudes where
-        known.
+    parent : the table selected from, with ``ra`` and ``dec``; ``pmra``, ``pmdec``, ``parallax``, ``ref_epoch`` and
+        magnitudes where known. Without ``ref_epoch`` its positions are at 2015.5, those of Gaia DR2.
     memberships : from ``starloom.sdss.targets.assign``.
     cartons : the cartons evaluated.
 
@@ -145,7 +145,8 @@ def target_tables(parent: QTable, memberships: QTable, cartons: Sequence[Carton]
     for name in ("ra", "dec", "pmra", "pmdec", "parallax"):
         if name in parent.colnames:
             targets[name] = parent[name][rows]
-    targets["epoch"] = np.full(len(rows), 2015.5)
+    known = "ref_epoch" in parent.colnames
+    targets["epoch"] = plain(parent, "ref_epoch", "yr")[rows] if known else np.full(len(rows), 2015.5)
     names = {(carton.name, carton.plan): k for k, carton in enumerate(cartons, start=1)}
     table = QTable({"pk": np.arange(1, len(cartons) + 1)})
     for key in ("name", "plan", "tag", "program", "mapper", "category"):

@@ -243,6 +243,9 @@ def test_target_tables_in_sqlite_and_parquet(tmp_path):
     assert rows[0] == (ID, "bright_2x1", "mwm_snc_100pc_boss", 15.9)
     assert rows[1][1] is None
     assert rows[3][3] is None
+    assert tables["target"]["epoch"].tolist() == [2015.5] * 4
+    table["ref_epoch"] = np.full(4, 2016.0) * u.yr
+    assert target_tables(table, members, entries)["target"]["epoch"].tolist() == [2016.0] * 4
     folder = write_tables(tables, tmp_path / "folder")
     assert read_table(folder / "target.parquet")["catalogid"].tolist() == [ID + k for k in range(4)]
 
