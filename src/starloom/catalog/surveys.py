@@ -312,6 +312,7 @@ _ALL = (
             **dict.fromkeys(("h_mag", "j_mag", "ks_mag"), (-10.0, 90.0)),
             **dict.fromkeys(("pmra", "pmdec", "radial_velocity"), (-9000.0, 9000.0)),
             **dict.fromkeys(("distance", "distance_error"), (0.0, 1e6)),
+            **dict.fromkeys(("pmra_error", "pmdec_error", "radial_velocity_error"), (0.0, 9000.0)),
         },
     ),
     Survey(
@@ -331,7 +332,15 @@ _ALL = (
             "dec": ("dec_apogee", "DEC"),
         },
         citation="2019MNRAS.489.2079L 2019MNRAS.489..176M",
-        limits={"fe_h": (-9.0, 9.0), "alpha_m": (-9.0, 9.0), "fe_h_error": (0.0, 9.0)},
+        limits={
+            **dict.fromkeys(("fe_h", "alpha_m"), (-9.0, 9.0)),
+            "fe_h_error": (0.0, 9.0),
+            **dict.fromkeys(("age", "age_error"), (0.0, 100.0)),
+            "galactic_radius": (0.0, 9000.0),
+            "galactic_height": (-9000.0, 9000.0),
+            "eccentricity": (0.0, 1.0),
+            "action_r": (0.0, 1e6),
+        },
     ),
 )
 

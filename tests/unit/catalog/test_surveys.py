@@ -55,3 +55,18 @@ def test_fill_values():
     panstarrs = get_survey("panstarrs1")
     assert panstarrs.missing("g_mag", np.array([-999, 20])).tolist() == [True, False]
     assert panstarrs.missing("ra", np.array([0.0])).tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("survey", "name", "value"),
+    [
+        ("apogee_allstar", "radial_velocity_error", 0.02), ("apogee_allstar", "pmra_error", 0.03),
+        ("apogee_allstar", "pmdec_error", 0.03), ("astronn_dr17", "age", 6.0), ("astronn_dr17", "age_error", 1.5),
+        ("astronn_dr17", "galactic_radius", 8.2), ("astronn_dr17", "galactic_height", -0.4),
+        ("astronn_dr17", "eccentricity", 0.1), ("astronn_dr17", "action_r", 20.0),
+    ],
+)  # fmt: skip
+def test_fill_values_of_apogee_are_none_of_its_numbers(survey, name, value):
+    """An error of -9999 would pass as a number whose square is an error of 9999."""
+    gone = get_survey(survey).missing(name, np.array([-9999.0, -9999.99, value]))
+    assert gone.tolist() == [True, True, False]
