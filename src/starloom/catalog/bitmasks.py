@@ -231,7 +231,7 @@ STARFLAG = BitNames(
         **dict(enumerate(("BAD_PIXELS", "COMMISSIONING", "BRIGHT_NEIGHBOR", "VERY_BRIGHT_NEIGHBOR", "LOW_SNR"))),
         **dict(enumerate(_PERSISTENCE, start=9)),
         **dict(enumerate(("SUSPECT_RV_COMBINATION", "SUSPECT_BROAD_LINES", "BAD_RV_COMBINATION"), start=16)),
-        **dict(enumerate(("RV_REJECT", "RV_SUSPECT", "MULTIPLE_SUSPECT"), start=19)),
+        **dict(enumerate(("RV_REJECT", "RV_SUSPECT", "MULTIPLE_SUSPECT", "RV_FAIL", "SUSPECT_ROTATION"), start=19)),
         **dict(enumerate(("MTPFLUX_LT_75", "MTPFLUX_LT_50"), start=24)),
     },
     "APOGEE DR17, APOGEE_STARFLAG",
