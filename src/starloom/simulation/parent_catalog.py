@@ -110,7 +110,7 @@ def _layer(
             used = int(good[-1]) + 1
         else:
             used = len(stars)
-        total += float(stars.meta["weight"]) * used * used
+        total += float(stars.meta["weight"]) * len(stars) * used  # of the whole batch, though its last rows go
         drawn += used
         have += len(good)
         share = min(200.0, max(1.0, used / max(len(good), 1)))
@@ -120,7 +120,7 @@ def _layer(
                 f"layer {place} of the parent catalog is nearly empty: {have} of {drawn} stars are new in it"
             )
     result = vstack(kept, metadata_conflicts="silent")
-    population = total / drawn  # each batch estimates the same number: weight times stars
+    population = total / drawn  # each batch estimates the same number: its weight times its stars
     result["weight"] = Column(np.full(len(result), population / drawn))
     result["layer"] = Column(np.full(len(result), place, dtype=np.int8))
     return result
