@@ -81,6 +81,16 @@ def test_clouds_breathe_and_heat():
     assert clouds.heating(54.0, 0.4) == pytest.approx(2 * clouds.heating(54.0, 0.2))
 
 
+def test_heating_by_clouds_is_the_sum_over_their_encounters():
+    """Impulses 2 G M / (b V), half of whose square is vertical, at the rate 2 pi b db n V; then J = E / Omega."""
+    clouds = MolecularClouds(mass_low=1e5, mass_high=1e5 * (1 + 1e-9), speed=12.0)
+    per_volume = clouds.surface_density * 1e6 / clouds.thickness / 1e5
+    b = np.geomspace(clouds.size, clouds.reach, 20_001)
+    squares = 0.5 * (2.0 * G * 1e5 / (b * clouds.speed)) ** 2 * 2.0 * np.pi * b * per_volume * clouds.speed
+    there = 0.5 * np.trapezoid(squares, b) / 54.0 * 0.3 / TIME_UNIT
+    assert clouds.heating(54.0, 0.3) == pytest.approx(there, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -101,6 +101,21 @@ def test_dark_halos():
         halo_mass(-1.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("redshift", "knee", "ratio", "low", "high"),
+    [
+        (0.0, 11.590, 0.0351, 1.376, 0.608), (1.0, 12.1875, 0.02275, 0.963, 0.7725),
+        (2.0, 12.3867, 0.01863, 0.8253, 0.8273),
+    ],
+)  # fmt: skip
+def test_stars_in_dark_halos_by_the_published_parameters(redshift, knee, ratio, low, high):
+    """arXiv:1205.5807, table 1, worked out at three redshifts: the ratio at the knee, and a slope on either side."""
+    assert np.log10(halo_mass(ratio * 10.0**knee, redshift)) == pytest.approx(knee, abs=2e-3)
+    few, many = halo_mass(np.array([1e2, 1e3]), redshift), halo_mass(np.array([2e11, 3e11]), redshift)
+    assert np.diff(np.log10(few)) == pytest.approx(1.0 / (1.0 + low), rel=0.01)
+    assert np.diff(np.log10(many)) == pytest.approx(np.log10(1.5) / (1.0 - high), rel=0.05)
+
+
 @pytest.mark.parametrize("redshift", [0.5, 2.0, 3.0])
 def test_growth_of_a_halo_by_its_differential_equation(redshift):
     """dM/dt of arXiv:1001.2304, equation 2, over the age of the universe in which that growth was measured."""

@@ -17,6 +17,14 @@ def test_coefficients_fall_with_wavelength():
     assert values == sorted(values, reverse=True)
 
 
+def test_the_near_infrared_follows_the_law_of_the_galactic_plane():
+    """A_J : A_H : A_Ks of 2005ApJ...619..931I is 2.50 (0.15) : 1.55 (0.08) : 1."""
+    j, h, ks = (extinction_coefficient(f"2mass_{band}") for band in ("j", "h", "ks"))
+    assert j / ks == pytest.approx(2.62, abs=0.01)
+    assert j / ks == pytest.approx(2.50, abs=0.15)
+    assert h / ks == pytest.approx(1.55, abs=0.01)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match=r"no extinction coefficient is known for 'gaia_g'; there are: ps1_g"):
         deredden([20.0], "gaia_g", 0.1)
