@@ -150,6 +150,7 @@ def cone(
     """
     if not (0 <= ra < 360 and -90 <= dec <= 90 and 0 < radius <= 180):
         raise ConfigError(f"a cone needs 0 <= ra < 360, |dec| <= 90 and a radius above 0, not {ra}, {dec}, {radius}")
+    ra, dec = float(ra), float(dec)  # the server's radians(20) is the integer 0
     chosen = ", ".join(name if name == "*" else _checked(name) for name in columns)
     limit = "" if top is None else f"TOP {_count(top)} "
     chord = math.sin(math.radians(radius) / 2.0) ** 2

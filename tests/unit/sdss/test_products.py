@@ -90,6 +90,8 @@ def test_a_cone_over_the_pole_and_right_ascension_zero():
     for bad in ((400.0, 0.0, 1.0), (0.0, 91.0, 1.0), (0.0, 0.0, 0.0)):
         with pytest.raises(ConfigError):
             casjobs.cone("stars", *bad)
+    # T-SQL gives radians of an integer as an integer
+    assert casjobs.cone("stars", 10, -20, 1) == casjobs.cone("stars", 10.0, -20.0, 1.0)
 
 
 def test_queries_hold_whole_identifiers_and_no_foreign_sql():
