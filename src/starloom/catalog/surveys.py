@@ -341,6 +341,9 @@ _ALL = (
             "eccentricity": (0.0, 1.0),
             "action_r": (0.0, 1e6),
         },
+        note="The catalog has MG_H and FE_H, and no MG_FE: add their difference as alpha_m, or make the sample with "
+        "starloom.disk.samples.apogee_sample. Its age is the one of arXiv:2306.09319; age_lowess_correct, which "
+        "corrects the ages of old stars, goes under another name: rename it to age to use it.",
     ),
 )
 

@@ -104,7 +104,7 @@ def _covariance(sample: Array) -> Array:
     if len(sample) < 2:
         return np.zeros((3, 3))
     offset = sample - np.median(sample, axis=0)
-    # from the central 90 % in each coordinate, so that a few wild samples (a distance near zero) do not rule
+    # within four times the central 68 % of each coordinate: a few wild samples (a distance near zero) do not rule
     kept = np.all(np.abs(offset) <= 4.0 * (np.quantile(np.abs(offset), 0.68, axis=0) + 1e-300), axis=1)
     chosen = offset[kept]
     return np.asarray(chosen.T @ chosen / max(len(chosen) - 1, 1))
