@@ -19,6 +19,20 @@ def test_the_formula_is_pygaias():
     assert dec == pytest.approx(0.89 * expected, rel=1e-14)
 
 
+PYGAIA_VELOCITIES = (
+    (13, 3500, 4.6, 3.4294), (13, 4500, 4.6, 2.1628), (13, 5500, 4.4, 2.9760), (13, 6500, 4.2, 3.9767),
+    (11.5, 7500, 4.2, 3.8016), (11.5, 9000, 4.1, 8.1735), (10.5, 12000, 4.0, 5.9462), (13, 3800, 0.5, 2.3673),
+    (13, 4200, 1.5, 2.1533), (13, 4800, 2.5, 2.3273), (13, 4900, 3.2, 2.6952), (13, 4700, 3.7, 2.6952),
+    (13, 5500, 3.7, 2.9760), (13, 6300, 3.8, 3.9767),
+)  # fmt: skip
+"""(G_RVS, Teff, log g, km/s): a star of each kind, subgiants on either side of 5000 K, by PyGaia 3.2.2 for DR3."""
+
+
+def test_errors_of_velocities_are_pygaias():
+    g_rvs, teff, logg, expected = np.array(PYGAIA_VELOCITIES).T
+    assert release("dr3").velocity_error(g_rvs, teff, logg) == pytest.approx(expected, abs=6e-5)
+
+
 def test_the_three_descriptions_of_dr3_agree_as_far_as_they_should():
     """Formula, medians of the release and round numbers are of one survey: within 45 % between G = 15 and 20."""
     g = np.linspace(15.0, 20.0, 40)
