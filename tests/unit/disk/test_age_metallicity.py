@@ -165,17 +165,20 @@ def test_catalogs_that_do_not_match_are_refused():
 
 def test_apokasc2_keeps_what_can_be_believed():
     ages = QTable(
-        {"KIC": [1, 2, 3, 4], "Log Age": [3.0, 3.5, 4.0, np.nan], "S LogageP": [0.1, 99.0, 0.1, 0.1],
-         "S LogageM": [-0.1, -99.0, -0.1, -0.1], "FeH": [0.0, -0.1, 0.1, 0.2], "S FeH": [0.03] * 4, "Afe": [0.1] * 4}
+        {"KIC": [1, 2, 3, 4, 5], "Log Age": [3.0, 3.5, 4.0, np.nan, 3.7], "S LogageP": [0.12, 99.0, 0.1, 0.1, 0.1],
+         "S LogageM": [-0.08, -99.0, -0.1, -0.1, -0.1], "FeH": [0.0, -0.1, 0.1, 0.2, 0.0], "S FeH": [0.03] * 5,
+         "Afe": [0.1] * 5}
     )  # fmt: skip
     actions = QTable(
-        {"kic": [4, 3, 2, 1], "Jr": [10.0, -6e6, 30.0, 40.0], "Jr_err": [1.0] * 4, "ra": [290.0] * 4, "dec": [44.0] * 4}
-    )
+        {"kic": [4, 3, 2, 1, 5], "Jr": [10.0, -6e6, 30.0, 40.0, 20.0], "Jr_err": [1.0, 1.0, 1.0, 1.0, 21.0],
+         "ra": [290.0] * 5, "dec": [44.0] * 5}
+    )  # fmt: skip
     found = apokasc2(ages, actions)
     assert np.asarray(found["kic"]).tolist() == [1, 2]
     assert found["age"].value == pytest.approx([1.0, 10**0.5])
     assert found["action_r"].value.tolist() == [40.0, 30.0]
     assert np.isnan(found["age_error"].value).tolist() == [False, True]
-    actions["kic"] = [7, 8, 9, 10]
+    assert found["age_error"][0].value == pytest.approx(0.1 * np.log(10.0))
+    actions["kic"] = [7, 8, 9, 10, 11]
     with pytest.raises(CatalogError, match="no KIC"):
         apokasc2(ages, actions)

@@ -19,7 +19,16 @@ from starloom.simulation.chemical_evolution import (
     salaris_2015_age,
     total_metallicity,
 )
-from starloom.simulation.evolved_stars import KEPLER, MEASURED, SurveySelection, mist, observe, red_clump, simulate
+from starloom.simulation.evolved_stars import (
+    KEPLER,
+    MEASURED,
+    SUN_METALS,
+    SurveySelection,
+    mist,
+    observe,
+    red_clump,
+    simulate,
+)
 from starloom.stars.age_tables import miglio2021_stars
 
 
@@ -84,6 +93,14 @@ def test_red_clump_region():
     assert red_clump(np.array([4800.0, 4800.0, 4800.0]), np.array([2.4, 2.9, 1.7]), np.zeros(3)).tolist() == [
         True, False, False
     ]  # fmt: skip
+    # the upper edge, 0.0018 (Teff - Teff_ref) + 2.5 with Teff_ref = -382.5 [Fe/H] + 4607 K, at two abundances
+    heat, edge, iron = np.array([4800.0, 4600.0]), np.array([2.8474, 2.14315]), np.array([0.0, -0.5])
+    assert red_clump(heat, edge - 1e-4, iron).all()
+    assert not red_clump(heat, edge + 1e-4, iron).any()
+    # and the cuts in J - Ks of 0.65: Z between 1.21 (0.60)^9 + 0.0011 and 2.58 (0.25)^3 + 0.0034
+    metals = np.array([0.01328, 0.01340, 0.04360, 0.04380])
+    found = red_clump(np.full(4, 4800.0), np.full(4, 2.4), np.zeros(4), np.full(4, 0.65), np.log10(metals / SUN_METALS))
+    assert found.tolist() == [False, True, True, False]
 
 
 # ---------------------------------------------------------------------------------------------- on the MIST isochrones

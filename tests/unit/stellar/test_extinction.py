@@ -17,6 +17,15 @@ def test_coefficients_fall_with_wavelength():
     assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("unit", "printed"),
+    [("bayestar19", (3.518, 2.617, 1.971, 1.549, 1.263)), ("sfd", (3.172, 2.271, 1.682, 1.322, 1.087))],
+)
+def test_the_printed_tables(unit, printed):
+    """2019ApJ...887...93G, table 1, and 2011ApJ...737..103S, table 6, copied from there a second time."""
+    assert tuple(extinction_coefficient(f"ps1_{band}", unit) for band in "grizy") == printed
+
+
 def test_the_near_infrared_follows_the_law_of_the_galactic_plane():
     """A_J : A_H : A_Ks of 2005ApJ...619..931I is 2.50 (0.15) : 1.55 (0.08) : 1."""
     j, h, ks = (extinction_coefficient(f"2mass_{band}") for band in ("j", "h", "ks"))
