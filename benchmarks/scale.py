@@ -152,7 +152,7 @@ def job(name: str, folder: Path) -> dict[str, float]:
     elif name == "answers":
         from starloom.stars.answering import AnswerJob
 
-        row_jobs.run(AnswerJob(None, None, None, "stars"), table, out, rows=50_000)
+        row_jobs.run(AnswerJob(None, None, None, "stars"), table, out, rows=10_000)
     elif name == "forest":
         from starloom.stars.age_jobs import forest_ages_of_table
 
@@ -229,7 +229,8 @@ def measure(names: list[str], most: float) -> None:
     known = json.loads(STORE.read_text()) if STORE.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         top = Path(scratch)
-        models(top)
+        if "som" in names:
+            models(top)
         if "score" in names:
             stream(top)
         for name in names:

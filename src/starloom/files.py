@@ -82,6 +82,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def put_in_place(made: str | Path, path: str | Path) -> None:
+    """Rename a finished file to its place on the same disk; raise OutputError when that cannot be done."""
+    try:
+        os.replace(made, path)
+    except OSError as error:
+        raise _explain(error, Path(path)) from error
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:

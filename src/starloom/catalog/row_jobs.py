@@ -31,7 +31,7 @@ from starloom.catalog.partitions import join
 from starloom.catalog.table_parts import ROWS, Part, Reader, cut
 from starloom.catalog.tables import format_of, read_table, write_table
 from starloom.errors import CatalogError
-from starloom.files import atomic_path, held
+from starloom.files import atomic_path, held, put_in_place
 
 _DONE = "*-*.parquet"
 
@@ -166,15 +166,19 @@ def run(
             stale.unlink()
         done = _do([_Task(job, part, wanted, str(path)) for part, path in zip(chosen, paths, strict=True)], paths)
         if kind == "hats":
-            pixels = {str(partition.path): (partition.order, partition.pixel) for partition in partitions(source)}
+            pixels = {
+                str(partition.path.absolute()): (partition.order, partition.pixel) for partition in partitions(source)
+            }
             sky: dict[hats_writing.Pixel, list[Path]] = {}
             for part, path in zip(chosen, paths, strict=True):
                 sky.setdefault(pixels[part.path], []).append(path)
             hats_writing.write_catalog(source, sky, target, folder)
             return done
-        whole = target if kind == "parquet" else folder / "whole.parquet"
+        whole = folder / "whole.parquet"  # there, so that a killed run leaves nothing elsewhere
         join(map(pq.read_table, paths), whole)
-        if whole != target:
+        if kind == "parquet":
+            put_in_place(whole, target)
+        else:
             write_table(read_table(whole), target)
     return done
 

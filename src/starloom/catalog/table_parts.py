@@ -50,7 +50,7 @@ def cut(path: str | Path, rows: int = ROWS, align: int = 1) -> list[Part]:
         for start in range(0, count, rows):
             first = -(-first // align) * align
             stop = min(start + rows, count)
-            found.append(Part(str(file), start, stop, first))
+            found.append(Part(str(file.absolute()), start, stop, first))
             first += stop - start
     return found
 

@@ -31,7 +31,7 @@ def star_foundation(
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model of your own; the shipped one by default.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Rows at a time of a Parquet table.")] = 50_000,
+    rows: Annotated[int, typer.Option(min=1, help="Rows at a time; memory grows with it.")] = 10_000,
     scheduler: Scheduler = None,
 ) -> None:
     """Labels of stars from spectra, colors and whatever else the table has.
