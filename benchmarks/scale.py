@@ -19,11 +19,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "docs"
 STORE, PAGE = HERE / "scale.json", FOLDER / "scale.md"
-SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 MOST = 60.0
 JOBS = {
     "cartons": "SDSS-V targets (`sdss cartons`, mwm_galactic_core)",
@@ -32,21 +36,35 @@ JOBS = {
     "orbits": "actions and orbits, no errors (`orbits --samples 0`)",
     "orbits_100": "the same with 100 draws a star (`orbits`)",
     "answers": "labels by the star foundation model from 110 XP coefficients (`predict star-foundation`)",
+    "forest": "ages by the forest, Teff, log g, [Fe/H], [alpha/M] (`predict ages`)",
+    "traceback": "tracebacks with 100 draws a star (`hypervelocity traceback`)",
     "ages": "isochrone ages of turn-off stars, Teff, log g, [Fe/H], parallax (`ages`)",
 }
 SURVEYS = {"Gaia": 1.8e9, "LSST": 2.0e10}
 
 
 def make(name: str, rows: int, folder: Path) -> None:
-    """The table of a job."""
+    """The table of a job: one file, in row groups of a million."""
+    import pyarrow.parquet as pq
+
+    from starloom.catalog.arrow_tables import to_arrow
+
+    writer = None
+    for first in range(0, rows, 1_000_000):
+        piece = to_arrow(made(name, min(rows - first, 1_000_000), first))
+        writer = writer or pq.ParquetWriter(folder / "table.parquet", piece.schema, compression="zstd")
+        writer.write_table(piece)
+    writer.close()
+
+
+def made(name: str, rows: int, first: int) -> QTable:
+    """Some rows of it."""
     import numpy as np
     from astropy import units as u
     from astropy.table import QTable
 
-    from starloom import write_table
-
-    rng = np.random.default_rng(1)
-    table = QTable({"source_id": np.arange(rows, dtype=np.int64)})
+    rng = np.random.default_rng([1, first])
+    table = QTable({"source_id": first + np.arange(rows, dtype=np.int64)})
     if name == "cartons":
         for column, low, high in (("phot_g_mean_mag", 9, 18), ("h_m", 6, 14)):
             table[column] = rng.uniform(low, high, rows) * u.mag
@@ -55,7 +73,7 @@ def make(name: str, rows: int, folder: Path) -> None:
     elif name == "som":
         for place in range(8):
             table[f"color{place}"] = rng.normal(0.3 * place, 0.5, rows)
-    elif name.startswith("orbits") or name == "score":
+    elif name.startswith("orbits") or name == "traceback":
         for column, values, unit in (
             ("ra", rng.uniform(150, 170, rows), u.deg),
             ("dec", rng.uniform(20, 50, rows), u.deg),
@@ -67,14 +85,20 @@ def make(name: str, rows: int, folder: Path) -> None:
             table[column] = values * unit
             table[f"{column}_error"] = np.full(rows, 0.05) * (u.mas if column in ("ra", "dec") else unit)
         table["pmra_pmdec_corr"] = np.zeros(rows)
-        for column in ("g_mag", "r_mag"):
-            table[column] = rng.uniform(15, 20, rows) * u.mag
     elif name == "answers":
         from starloom.datasets.access import open_table
 
         real = open_table("gaia_xp_apogee", "stars")
         pick = rng.integers(len(real), size=rows)
         table = real["source_id", "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag", "flux", "flux_error"][pick]
+    elif name == "forest":
+        for column, middle, width, error in (
+            ("teff", 4750.0, 200.0, 80.0), ("logg", 2.6, 0.3, 0.05), ("fe_h", -0.1, 0.2, 0.03),
+            ("alpha_m", 0.1, 0.08, 0.02),
+        ):  # fmt: skip
+            unit = u.K if column == "teff" else u.one
+            table[column] = rng.normal(middle, width, rows) * unit
+            table[f"{column}_error"] = np.full(rows, error) * unit
     elif name == "ages":
         for column, values, error, unit in (
             ("teff", rng.normal(5900, 200, rows), 80.0, u.K),
@@ -84,7 +108,7 @@ def make(name: str, rows: int, folder: Path) -> None:
         ):
             table[column] = values * unit
             table[f"{column}_error"] = np.full(rows, error) * unit
-    write_table(table, folder / "table.parquet")
+    return table
 
 
 def models(folder: Path) -> None:
@@ -128,7 +152,15 @@ def job(name: str, folder: Path) -> dict[str, float]:
     elif name == "answers":
         from starloom.stars.answering import AnswerJob
 
-        row_jobs.run(AnswerJob(None, None, None, "stars"), table, out, rows=50_000)
+        row_jobs.run(AnswerJob(None, None, None, "stars"), table, out, rows=10_000)
+    elif name == "forest":
+        from starloom.stars.age_jobs import forest_ages_of_table
+
+        forest_ages_of_table(table, out)
+    elif name == "traceback":
+        from starloom.galactic_center.traceback_tables import tracebacks_of_table
+
+        tracebacks_of_table(table, out, workers=1)
     elif name == "ages":
         from starloom.stellar.age_tables import ages_of_table
 
@@ -197,7 +229,8 @@ def measure(names: list[str], most: float) -> None:
     known = json.loads(STORE.read_text()) if STORE.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         top = Path(scratch)
-        models(top)
+        if "som" in names:
+            models(top)
         if "score" in names:
             stream(top)
         for name in names:
@@ -205,8 +238,7 @@ def measure(names: list[str], most: float) -> None:
             for rows in SIZES:
                 if str(rows) in done:
                     continue
-                last = done.get(str(rows // 10))
-                if rows > SIZES[0] and (last is None or 10 * last["cpu"] > most):
+                if done and expected(done, rows) > most:
                     break
                 folder = top / name
                 folder.mkdir(exist_ok=True)
@@ -222,6 +254,12 @@ def measure(names: list[str], most: float) -> None:
                 done[str(rows)] = json.loads(said.splitlines()[-1])
                 STORE.write_text(json.dumps(known, indent=1) + "\n")
                 print(name, rows, done[str(rows)], flush=True)
+
+
+def expected(points: dict[str, dict[str, float]], rows: int) -> float:
+    """CPU seconds that a table will take, by the two points before."""
+    last = max(map(int, points))
+    return points[str(last)]["cpu"] + rate(points) * (rows - last)
 
 
 def rate(points: dict[str, dict[str, float]]) -> float:

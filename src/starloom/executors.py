@@ -10,12 +10,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from importlib import import_module, metadata
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from starloom.errors import ConfigError, FitError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,12 +85,6 @@ def active() -> bool:
     return _client.get() is not None
 
 
-def executor() -> Executor | None:
-    """The cluster as a ``concurrent.futures`` executor; None without one."""
-    client = _client.get()
-    return None if client is None else client.get_executor(pure=False)
-
-
 def each(
     function: Callable[[Item], Result], items: Sequence[Item], *, what: str = "piece"
 ) -> Iterator[tuple[int, Result]]:
@@ -139,7 +130,7 @@ def each(
             try:
                 result = task.result()
             except distributed.KilledWorker as error:
-                raise FitError(f"workers died again and again over {what} {place} ({items[place]}): {error}") from error
+                raise FitError(f"workers died again and again over {what} {place}: {error}") from error
             yield place, result
             if (later := next(waiting, None)) is not None:
                 running.add(submit(later))

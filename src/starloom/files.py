@@ -82,6 +82,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def put_in_place(made: str | Path, path: str | Path) -> None:
+    """Rename a finished file to its place on the same disk; raise OutputError when that cannot be done."""
+    try:
+        os.replace(made, path)
+    except OSError as error:
+        raise _explain(error, Path(path)) from error
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:
@@ -117,6 +125,28 @@ def lock(path: str | Path, *, wait: bool = True) -> Iterator[int]:
             message = f"{target.parent} is in use by another run; wait for it or choose another folder"
             raise OutputError(message) from error
         yield stream.fileno()
+
+
+@contextlib.contextmanager
+def held(folder: str | Path) -> Iterator[Path]:
+    """Make a folder of work and hold it against other runs for the length of a block.
+
+    Raises
+    ------
+    OutputError
+        When another run holds it, or it cannot be made.
+    """
+    name = Path(folder) / "lock"
+    while True:
+        make_folder(name.parent)
+        with lock(name, wait=False) as descriptor:
+            # a run that ends deletes its folder: what was locked may be there no more, and others make it anew
+            mine = False
+            with contextlib.suppress(FileNotFoundError):
+                mine = os.fstat(descriptor).st_ino == name.stat().st_ino
+            if mine:
+                yield Path(folder)
+                return
 
 
 MANIFEST = "manifest.json"
@@ -167,7 +197,7 @@ class RunFolder:
             raise OutputError(f"cannot write into {self.path}: it is a file, not a folder")
         self._refuse_foreign_files()
         try:
-            self._take_lock()
+            self._stack.enter_context(held(self.work))
             if self._old.exists() and not self.path.exists():  # a run was killed between the two renames of publish
                 os.replace(self._old, self.path)
             shutil.rmtree(self.staging, ignore_errors=True)
@@ -182,17 +212,6 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def _take_lock(self) -> None:
-        """Lock the work folder; a finishing run deletes it, so make sure that what was locked is still there."""
-        name = self.work / "lock"
-        while True:
-            make_folder(self.work)
-            held = self._stack.enter_context(lock(name, wait=False))
-            with contextlib.suppress(FileNotFoundError):
-                if os.fstat(held).st_ino == name.stat().st_ino:
-                    return
-            self._stack.close()
 
     def _refuse_foreign_files(self) -> None:
         if not self.path.is_dir():

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 
 import numpy as np
 import pytest
@@ -23,17 +22,6 @@ from starloom.stars.answering import AnswerJob
 from starloom.stats.intervals import fraction_interval
 
 ORBITS = OrbitJob(("MWPotential2014", "astropy_v4.0", 4, 0.0, 3, 1), None, "stars")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    from distributed import LocalCluster
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50)
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +50,11 @@ def stars(tmp_path_factory):
     return folder
 
 
-def _processes(cluster):
-    from distributed import Client
-
-    with Client(cluster.scheduler_address, set_as_default=False) as client:
-        return set(client.run(os.getpid).values())
-
-
-def test_killed_worker_loses_and_doubles_nothing(cluster, stars, tmp_path):
+def test_killed_worker_loses_and_doubles_nothing(cluster, processes, stars, tmp_path):
     # small parts, so that some are done and many are not when the worker dies
     settings = {"rows": 256, "align": 256}
     here = row_jobs.run(ORBITS, stars, tmp_path / "here.parquet", **settings)
-    victim = min(_processes(cluster))
+    victim = min(processes(cluster))
 
     def kill() -> None:
         for _ in range(3000):
@@ -87,7 +68,7 @@ def test_killed_worker_loses_and_doubles_nothing(cluster, stars, tmp_path):
     with executors.on(cluster.scheduler_address):
         there = row_jobs.run(ORBITS, stars, tmp_path / "there.parquet", **settings)
     killer.join()
-    assert victim not in _processes(cluster)
+    assert victim not in processes(cluster)
     assert here == there
     assert here.rows == 4000
     assert (tmp_path / "here.parquet").read_bytes() == (tmp_path / "there.parquet").read_bytes()

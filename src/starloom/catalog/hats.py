@@ -73,6 +73,23 @@ def _read(file: Path) -> dict[str, str]:
     return found
 
 
+def catalog_folder(folder: str | Path) -> Path:
+    """The catalog itself, where a collection of it with its margins may be given.
+
+    Raises
+    ------
+    CatalogError
+        When the collection names a catalog that is not in it.
+    """
+    root = Path(folder)
+    if not (root / COLLECTION).is_file():
+        return root
+    name = _read(root / COLLECTION).get("hats_primary_table_url", "")
+    if not name or not (root / name).resolve().is_relative_to(root.resolve()) or not (root / name).is_dir():
+        raise CatalogError(f"{root / COLLECTION} names the catalog {name!r}, which is not in the folder")
+    return root / name
+
+
 def partitions(folder: str | Path) -> list[Partition]:
     """The partitions of a catalog in the order of the sky.
 
@@ -81,12 +98,7 @@ def partitions(folder: str | Path) -> list[Partition]:
     CatalogError
         When the folder is no HATS catalog, holds no partition, one sky pixel twice, or other rows than it says.
     """
-    root = Path(folder)
-    if (root / COLLECTION).is_file():
-        name = _read(root / COLLECTION).get("hats_primary_table_url", "")
-        if not name or not (root / name).resolve().is_relative_to(root.resolve()) or not (root / name).is_dir():
-            raise CatalogError(f"{root / COLLECTION} names the catalog {name!r}, which is not in the folder")
-        root = root / name
+    root = catalog_folder(folder)
     said = properties(root)
     data = root / "dataset"
     found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from astropy.table import QTable
@@ -12,7 +13,13 @@ from astropy.table import QTable
 from starloom.catalog.arrow_tables import check_names, from_arrow, require_names, to_arrow, with_masks
 from starloom.catalog.hats import is_hats, partitions
 from starloom.errors import CatalogError
-from starloom.files import atomic_path
+from starloom.files import atomic_path, make_folder
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+BUFFER = 1 << 20
+"""Bytes read at once of a column."""
 
 
 def parts(path: str | Path) -> list[Path]:
@@ -41,11 +48,18 @@ def parts(path: str | Path) -> list[Path]:
     return files
 
 
+def opened(path: str | Path) -> pq.ParquetFile:
+    """A Parquet file, to be read page by page: by default a whole row group would be in memory, compressed."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
+
+
 def iterate(path: str | Path, *, columns: Sequence[str] | None = None, rows: int = 1_000_000) -> Iterator[QTable]:
     """Read a Parquet file, or a folder of them, in batches of rows.
 
-    Row groups are read one at a time, so the memory needed is that of one batch and one row group, whatever the size
-    of the table. Batches come in the order of the files' paths and of the rows in them; a batch never spans two files.
+    Files are read page by page, so the memory needed is that of one batch, whatever the size of the table. Batches
+    come in the order of the files' paths and of the rows in them; a batch never spans two files.
 
     Parameters
     ----------
@@ -72,13 +86,11 @@ def iterate(path: str | Path, *, columns: Sequence[str] | None = None, rows: int
 
 
 def _batches(files: Sequence[Path], columns: Sequence[str] | None, rows: int) -> Iterator[QTable]:
-    import pyarrow.parquet as pq
-
     expected: list[str] | None = None
     for file in files:
         try:
-            with pq.ParquetFile(file) as opened:
-                names = list(opened.schema_arrow.names)
+            with opened(file) as parquet:
+                names = list(parquet.schema_arrow.names)
                 check_names(names)
                 if columns is not None:
                     require_names(columns, names, str(file))
@@ -88,8 +100,8 @@ def _batches(files: Sequence[Path], columns: Sequence[str] | None, rows: int) ->
                 elif set(names) != set(expected):
                     other = ", ".join(sorted(set(names) ^ set(expected)))
                     raise CatalogError(f"{file} does not have the columns of {files[0]}: they differ in {other}")
-                wanted = with_masks(expected, opened.schema_arrow.names)
-                for batch in opened.iter_batches(batch_size=rows, columns=wanted):
+                wanted = with_masks(expected, parquet.schema_arrow.names)
+                for batch in parquet.iter_batches(batch_size=rows, columns=wanted):
                     yield _select(from_arrow(pa.Table.from_batches([batch]).select(wanted)), columns)
         except (OSError, pa.ArrowException) as error:
             remark = " ".join(str(error).split())[:300]
@@ -157,6 +169,29 @@ def map_partitions(
         if writer is None:
             raise CatalogError(f"{path} has no rows, so there is nothing to write to {target}")
     return written
+
+
+def join(tables: Iterator[pa.Table], path: str | Path, schema: pa.Schema | None = None) -> pa.Schema | None:
+    """Write tables one after another to one Parquet file, a row group each, with the types of the first or of a schema.
+
+    Returns
+    -------
+    pyarrow.Schema or None
+        Of the file; None where there was no table, and no file is written.
+    """
+    import pyarrow.parquet as pq
+
+    first = next(tables, None)
+    if first is None:
+        return None
+    schema = first.schema if schema is None else schema
+    target = Path(path)
+    make_folder(target.absolute().parent)
+    with atomic_path(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for number, table in enumerate(itertools.chain([first], tables)):
+            first = None
+            writer.write_table(alike(table, schema, number))
+    return schema
 
 
 def alike(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:

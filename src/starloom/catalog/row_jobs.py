@@ -2,121 +2,57 @@
 
 A table is cut into parts by the rows of its files, never by who does them. A part's rows are read where the part is
 done, and written there under a name of its own by a rename, so that a part done twice (its worker died after the write,
-say) is the same file. In the end the parts are joined in their order.
+say) is the same file. In the end the parts are joined in their order. A job that ended early leaves the parts that it
+did beside its target, and the same job goes on from them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import pickle
 import shutil
+import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 from astropy.table import QTable
 
 from starloom import executors, progress
-from starloom.catalog.arrow_tables import from_arrow, require_names, to_arrow, with_masks
-from starloom.catalog.partitions import alike, parts
+from starloom.catalog import hats_writing
+from starloom.catalog.arrow_tables import to_arrow
+from starloom.catalog.hats import partitions
+from starloom.catalog.partitions import join
+from starloom.catalog.table_parts import ROWS, Part, Reader, cut
 from starloom.catalog.tables import format_of, read_table, write_table
 from starloom.errors import CatalogError
-from starloom.files import atomic_path, make_folder
+from starloom.files import atomic_path, held, put_in_place
 
-ROWS = 65_536
+_DONE = "*-*.parquet"
 
 
 class RowJob(Protocol):
-    """What is done to rows. On a cluster it is sent to the workers: a small dataclass of names and numbers."""
+    """What is done to rows. On a cluster it is sent to the workers: a small dataclass of names and numbers.
+
+    The folder of a model, if there is one, is its field ``folder``.
+    """
 
     def __call__(self, batch: QTable, first: int) -> QTable:
         """Rows for rows; ``first`` is the number of the first one, from which its seed follows."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows of one Parquet file, and the number that their first row counts as."""
-
-    path: str
-    start: int
-    stop: int
-    first: int
-
-
-@dataclass(frozen=True)
 class Done:
-    """Rows written, and how many of them carry a reason."""
+    """Rows written, how many of them carry a reason, and how many were there from a run that ended early."""
 
     rows: int
     remarks: int
-
-
-def cut(path: str | Path, rows: int = ROWS, align: int = 1) -> list[Part]:
-    """The parts of a Parquet file, of a folder of them, or of a HATS catalog.
-
-    Parameters
-    ----------
-    path : the table.
-    rows : of a part at most; a part never spans two files.
-    align : ``first`` of each part is a multiple of it, the next one that no row before has used.
-    """
-    import pyarrow.parquet as pq
-
-    found: list[Part] = []
-    first = 0
-    for file in parts(path):
-        try:
-            count = pq.read_metadata(file).num_rows
-        except (OSError, pa.ArrowException) as error:
-            remark = " ".join(str(error).split())[:300]
-            raise CatalogError(f"{file} cannot be read as Parquet: {remark}; it may be truncated or corrupt") from error
-        for start in range(0, count, rows):
-            first = -(-first // align) * align
-            stop = min(start + rows, count)
-            found.append(Part(str(file), start, stop, first))
-            first += stop - start
-    return found
-
-
-class _Reader:
-    """Reads parts; keeps the row group that was read last, since the next part is likely to be in it."""
-
-    def __init__(self, columns: Sequence[str] | None) -> None:
-        self.columns = columns
-        self._kept: tuple[str, int, pa.Table] | None = None
-
-    def read(self, part: Part) -> QTable:
-        import pyarrow.parquet as pq
-
-        try:
-            with pq.ParquetFile(part.path) as opened:
-                wanted = None
-                if self.columns is not None:
-                    require_names(self.columns, opened.schema_arrow.names, part.path)
-                    wanted = with_masks(list(self.columns), opened.schema_arrow.names)
-                pieces, low = [], 0
-                for group in range(opened.num_row_groups):
-                    high = low + opened.metadata.row_group(group).num_rows
-                    if low < part.stop and high > part.start:
-                        table = self._group(opened, part.path, group, wanted)
-                        inside = slice(max(part.start - low, 0), min(part.stop, high) - low)
-                        pieces.append(table.slice(inside.start, inside.stop - inside.start))
-                    low = high
-                found = from_arrow(pa.concat_tables(pieces))
-        except (OSError, pa.ArrowException) as error:
-            remark = " ".join(str(error).split())[:300]
-            raise CatalogError(
-                f"{part.path} cannot be read as Parquet: {remark}; it may be truncated or corrupt"
-            ) from error
-        return found if self.columns is None else found[list(self.columns)]
-
-    def _group(self, opened: Any, path: str, group: int, wanted: list[str] | None) -> pa.Table:
-        if self._kept is None or self._kept[:2] != (path, group):
-            self._kept = None  # one in memory at a time
-            self._kept = (path, group, opened.read_row_group(group, columns=wanted))
-        return self._kept[2]
+    resumed: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,13 +65,22 @@ class _Task:
     target: str
 
 
-def _work(task: _Task) -> tuple[int, int]:
+class _Mine(threading.local):
+    """The reader of a thread, here or in a worker."""
+
+    def __init__(self) -> None:
+        self.reader = Reader()
+
+
+_mine = _Mine()
+
+
+def _work(task: _Task) -> None:
     import pyarrow.parquet as pq
 
-    result = _applied(task.job, _Reader(task.columns).read(task.part), task.part)
+    result = _applied(task.job, _mine.reader.read(task.part, task.columns), task.part)
     with atomic_path(task.target) as temporary:
         pq.write_table(to_arrow(result), temporary, compression="zstd")
-    return len(result), _remarks(result)
 
 
 def _applied(job: RowJob, batch: QTable, part: Part) -> QTable:
@@ -147,8 +92,12 @@ def _applied(job: RowJob, batch: QTable, part: Part) -> QTable:
     return result
 
 
-def _remarks(table: QTable) -> int:
-    return int((np.asarray(table["reason"]).astype(str) != "").sum()) if "reason" in table.colnames else 0
+def _remarks(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    if "reason" not in table.column_names:
+        return 0
+    return int(pc.sum(pc.not_equal(pc.fill_null(table["reason"], ""), "")).as_py() or 0)
 
 
 def run(
@@ -162,108 +111,158 @@ def run(
 ) -> Done:
     """Apply a job to a table and write what it gives.
 
+    Where it ends early (killed, interrupted, disk full, a damaged file), the parts that are done stay in
+    ``.NAME.parts`` beside the target, and the same call goes on from them: the same job, model, rows and version.
+
     Parameters
     ----------
     job : what is done.
     source : a table in memory or a path: any kind of file, a folder of Parquet files, a HATS catalog.
-    out_path : the file to write; its suffix names the format. Parquet goes through memory part by part.
+    out_path : the file to write; its suffix names the format. Parquet goes through memory part by part. A folder
+        ``NAME.hats`` becomes a HATS catalog, if the source is one.
     columns : of the table, that the job sees; all by default.
-    rows, align : see :func:`cut`. The result of a job that draws depends on them, so they belong to the job.
+    rows, align : see :func:`starloom.catalog.table_parts.cut`. The result of a job that draws depends on them, so they
+        belong to the job.
 
     Raises
     ------
     CatalogError
         When the table has no rows or cannot be read, or the parts of the result do not fit together.
     OutputError
-        When the result cannot be written; what was there before is untouched.
+        When the result cannot be written, or another run writes it; what was there before is untouched.
     """
+    import pyarrow.parquet as pq
+
     target = Path(out_path)
-    kind = format_of(target)
-    in_parts = isinstance(source, str | Path) and (Path(source).is_dir() or format_of(source) == "parquet")
-    if isinstance(source, str | Path) and not Path(source).exists():
+    kind = "hats" if target.suffix == hats_writing.SUFFIX else format_of(target)
+    is_path = isinstance(source, str | Path)
+    in_parts = is_path and (Path(source).is_dir() or format_of(source) == "parquet")
+    if is_path and not Path(source).exists():
         raise CatalogError(f"{source} does not exist; check the path")
-    with _scratch(target) as folder:
-        path: Any = source
-        if not in_parts:
-            table = read_table(source, columns=columns)
-            if len(table) <= rows and not executors.active():
-                part = Part(str(source) if isinstance(source, str | Path) else "the table", 0, len(table), 0)
-                result = _applied(job, table, part)
-                write_table(result, target)
-                return Done(len(result), _remarks(result))
+    if kind == "hats":
+        hats_writing.check(source, target)
+    wanted = None if columns is None else tuple(columns)
+    table = None if in_parts else read_table(source, columns=columns)
+    if table is not None and len(table) <= rows and not executors.active():
+        part = Part(str(source) if is_path else "the table", 0, len(table), 0)
+        result = _applied(job, table, part)
+        write_table(result, target)
+        return Done(len(result), _remarks(to_arrow(result)))
+    chosen = cut(source, rows, align) if in_parts else []
+    if in_parts and not chosen:
+        raise CatalogError(f"{source} has no rows, so there is nothing to write to {target}")
+    identity = _identity(job, wanted) if is_path else None
+    with _parts_folder(target, keep=identity is not None) as folder:
+        if table is not None:
             path = folder / "input.parquet"
             write_table(table, path)
+            chosen = cut(path, rows, align)
+            if not chosen:
+                raise CatalogError(f"{source} has no rows, so there is nothing to write to {target}")
             del table
-        chosen = cut(path, rows, align)
-        if not chosen:
-            raise CatalogError(f"{source} has no rows, so there is nothing to write to {target}")
-        whole = target if kind == "parquet" else folder / "whole.parquet"
-        wanted = None if columns is None else tuple(columns)
-        done = (_on_cluster if executors.active() else _here)(job, chosen, wanted, whole, folder)
-        if whole != target:
+        keys = _keys(identity or uuid.uuid4().hex, chosen, source if is_path and not in_parts else None)
+        paths = [folder / f"{place:08d}-{key}.parquet" for place, key in enumerate(keys)]
+        for stale in set(folder.glob(_DONE)) - {*paths}:
+            stale.unlink()
+        done = _do([_Task(job, part, wanted, str(path)) for part, path in zip(chosen, paths, strict=True)], paths)
+        if kind == "hats":
+            pixels = {
+                str(partition.path.absolute()): (partition.order, partition.pixel) for partition in partitions(source)
+            }
+            sky: dict[hats_writing.Pixel, list[Path]] = {}
+            for part, path in zip(chosen, paths, strict=True):
+                sky.setdefault(pixels[part.path], []).append(path)
+            hats_writing.write_catalog(source, sky, target, folder)
+            return done
+        whole = folder / "whole.parquet"  # there, so that a killed run leaves nothing elsewhere
+        join(map(pq.read_table, paths), whole)
+        if kind == "parquet":
+            put_in_place(whole, target)
+        else:
             write_table(read_table(whole), target)
     return done
 
 
-@contextlib.contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """A folder beside the result, which the workers see too; gone at the end. Made when it is first written into."""
-    import uuid
-
-    folder = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex[:8]}.parts"
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _here(job: RowJob, chosen: Sequence[Part], columns: tuple[str, ...] | None, whole: Path, folder: Path) -> Done:
-    reader, counts = _Reader(columns), np.zeros(2, dtype=np.int64)
-
-    def results() -> Iterator[pa.Table]:
-        for part in progress.steps(chosen, "rows", len(chosen), "parts"):
-            result = _applied(job, reader.read(part), part)
-            counts[:] += len(result), _remarks(result)
-            yield to_arrow(result)
-
-    _join(results(), whole)
-    return Done(int(counts[0]), int(counts[1]))
-
-
-def _on_cluster(
-    job: RowJob, chosen: Sequence[Part], columns: tuple[str, ...] | None, whole: Path, folder: Path
-) -> Done:
+def _do(tasks: Sequence[_Task], paths: Sequence[Path]) -> Done:
+    """Do the parts that are not there yet, and count what all of them hold."""
     import pyarrow.parquet as pq
 
-    make_folder(folder)
-    paths = [folder / f"{place:08d}.parquet" for place in range(len(chosen))]
-    tasks = [_Task(job, part, columns, str(path)) for part, path in zip(chosen, paths, strict=True)]
-    counts = np.zeros(2, dtype=np.int64)
-    with progress.bar("rows", len(tasks), "parts") as advance:
-        for _, found in executors.each(_work, tasks, what="part"):
-            counts += found
+    todo = [task for task, path in zip(tasks, paths, strict=True) if not path.exists()]
+    resumed = sum(task.part.stop - task.part.start for task in tasks) - sum(t.part.stop - t.part.start for t in todo)
+    with progress.bar("rows", len(tasks), "parts") as advance, contextlib.closing(_mine.reader):
+        advance(len(tasks) - len(todo))
+        for _ in executors.each(_work, todo, what="part"):
             advance()
-    missing = [path for path in paths if not path.exists()]
-    if missing:
+    if missing := sum(not path.exists() for path in paths):
         raise CatalogError(
-            f"the workers wrote {len(paths) - len(missing)} of {len(paths)} parts where this process sees them "
-            f"({folder}); the folder of the result must be shared with the workers"
+            f"the workers wrote {len(paths) - missing} of {len(paths)} parts where this process sees them "
+            f"({paths[0].parent}); the folder of the result must be shared with the workers"
         )
-    _join((pq.read_table(path) for path in paths), whole)
-    return Done(int(counts[0]), int(counts[1]))
+    rows = remarks = 0
+    for path in paths:
+        with pq.ParquetFile(path) as opened:
+            rows += opened.metadata.num_rows
+            if "reason" in opened.schema_arrow.names:
+                remarks += _remarks(opened.read(["reason"]))
+    return Done(rows, remarks, resumed)
 
 
-def _join(tables: Iterator[pa.Table], whole: Path) -> None:
-    import pyarrow.parquet as pq
+@contextlib.contextmanager
+def _parts_folder(target: Path, *, keep: bool) -> Iterator[Path]:
+    """The folder of parts beside the result, which the workers see too.
 
-    make_folder(whole.absolute().parent)
-    with atomic_path(whole) as temporary:
-        writer: pq.ParquetWriter | None = None
+    It is gone in the end, unless the block ended early, a part is done, and ``keep`` says that it can be known again.
+    """
+    folder = target.absolute().parent / f".{target.name}.parts"
+    with held(folder):
+        ended = False
         try:
-            for number, table in enumerate(tables):
-                if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
-                writer.write_table(alike(table, writer.schema, number))
+            yield folder
+            ended = True
         finally:
-            if writer is not None:
-                writer.close()
+            kept = sum(1 for _ in folder.glob(_DONE)) if keep and not ended else 0
+            if kept:
+                progress.say(f"{kept} parts are done and kept in {folder}; the same command goes on from them")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identity(job: RowJob, columns: tuple[str, ...] | None) -> str | None:
+    """Tells a job with its settings, model and version from others; None where that cannot be told."""
+    try:
+        what = hashlib.sha256(pickle.dumps(job)).hexdigest()  # it is never read
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+    return repr((what, _model_files(job), columns, metadata.version("starloom")))
+
+
+def _keys(identity: str, chosen: Sequence[Part], origin: str | Path | None) -> list[str]:
+    """What the parts' files are called after: other job, rows or file, other name.
+
+    ``origin`` is the file that the parts were made from, if that is not where they are read.
+    """
+    stamps: dict[str, tuple[int, int]] = {}
+    found = []
+    for part in chosen:
+        path = str(origin if origin is not None else part.path)
+        if path not in stamps:
+            stamps[path] = _stamp(Path(path))
+        known = repr((identity, path, stamps[path], part.start, part.stop, part.first))
+        found.append(hashlib.sha256(known.encode()).hexdigest()[:16])
+    return found
+
+
+def _model_files(job: RowJob) -> list[Any]:
+    folder = getattr(job, "folder", None)
+    if folder is None:
+        return []
+    return [(str(path), *_stamp(path)) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of a file; of none, zeros."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.options import Scheduler
+
 TableArgument = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="FITS, Parquet, ECSV, VOTable or CSV, with any of the inputs.")
+    Path,
+    typer.Argument(metavar="TABLE", help="FITS, Parquet (a folder too), ECSV, VOTable or CSV, with any of the inputs."),
 ]
 InputOption = Annotated[
     list[str] | None,
@@ -26,6 +29,7 @@ def predict_ages(
     ] = None,
     trees: Annotated[int, typer.Option(min=1, help="Trees of the default forest.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Every random choice follows from it.")] = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """Ages with 68 % intervals, from Teff, log g, abundances, seismology, whatever the table has.
 
@@ -33,21 +37,12 @@ def predict_ages(
     - `starloom predict ages my_giants.fits -o ages.parquet -i nu_max -i delta_nu -i evolutionary_state`
     - `starloom predict ages my_giants.fits -o ages.parquet --model my_forest`
     """
-    from starloom import progress
-    from starloom.catalog.tables import format_of, read_table, write_table
-    from starloom.stars.ages import AgeForest, forest_for
+    from starloom import executors, progress
+    from starloom.stars.age_jobs import forest_ages_of_table
 
-    format_of(out)  # before the work, not after
-    stars = read_table(table)
-    with progress.shown():
-        if model is not None:
-            forest = AgeForest.load(model)
-        else:
-            forest = forest_for(stars, inputs, n_trees=trees, seed=seed, label=str(table))
-        found = forest.predict(stars, label=str(table))
-    write_table(found, out)
-    good = int((found["reason"] == "").sum())
-    typer.echo(f"{len(found)} stars, {good} without a remark, from {', '.join(forest.inputs)}")
+    with progress.shown(), executors.on(scheduler):
+        done, forest = forest_ages_of_table(table, out, model=model, inputs=inputs, trees=trees, seed=seed)
+    typer.echo(f"{done.rows} stars, {done.rows - done.remarks} without a remark, from {', '.join(forest.inputs)}")
     typer.echo(f"learned from {forest.trained_on}: {out}")
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from starloom import progress
+from starloom import executors, progress
+from starloom.cli.options import Scheduler
 
 app = typer.Typer(no_args_is_help=True, help="Images of galaxies: fine-tune, predict, compute features.")
 
@@ -110,6 +111,7 @@ def predict(
     id_column: IdColumn = None,
     seed: Seed = 1,
     workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the table of images with answers; an interrupted run goes on where it was."""
     from starloom.galaxies.image_catalogs import predict_file
@@ -118,7 +120,7 @@ def predict(
 
     loaded = ImageModel.load(model)
     source = image_source(images, images=image_column, ids=id_column)
-    with progress.shown():
+    with progress.shown(), executors.on(scheduler):
         counts = predict_file(loaded, source, out, passes=passes, views=views, seed=seed, workers=workers)
     typer.echo(f"{counts['rows']:,} rows, {counts['unusable']:,} of them with a reason and no answer: {out}")
 
@@ -137,6 +139,7 @@ def embed(
     image_column: ImageColumn = None,
     id_column: IdColumn = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the table of images with features; a model's own size, crop and color hold where a model is given."""
     from starloom.galaxies.embedding import chosen_encoder
@@ -153,7 +156,7 @@ def embed(
     else:
         form = ImageForm(size=size, channels=1 if gray else 3, crop=crop)
         made = chosen_encoder(encoder, form.channels, generator(1))
-    with progress.shown():
+    with progress.shown(), executors.on(scheduler):
         counts = embed_file(made, source, form, out, views=views, workers=workers)
     typer.echo(
         f"{counts['rows']:,} rows with {made.out_features} features, {counts['unusable']:,} of them without: {out}"

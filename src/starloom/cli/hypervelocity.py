@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.options import Scheduler
+
 app = typer.Typer(no_args_is_help=True, help="Hypervelocity stars: throw them out, follow them back.")
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the table goes.")]
@@ -51,7 +53,7 @@ def eject(
 
 @app.command()
 def traceback(
-    table: Annotated[Path, typer.Argument(help="Stars with six coordinates: FITS, Parquet, ECSV, VOTable or CSV.")],
+    table: Annotated[Path, typer.Argument(help="Stars with six coordinates: FITS, Parquet (a folder too), ECSV ...")],
     out: Out,
     potential: PotentialName = "Marchetti2017",
     samples: Annotated[int, typer.Option(help="Draws from each star's errors.")] = 100,
@@ -59,14 +61,14 @@ def traceback(
     span: Span = 100.0,
     seed: Seed = 1,
     workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Follow stars back: how near they came to the Galactic center, when, and how fast they left it."""
-    from starloom.catalog.tables import read_table, write_table
-    from starloom.galactic_center.flight import frame_for, galaxy
-    from starloom.galactic_center.traceback import Traceback
+    from starloom import executors, progress
+    from starloom.galactic_center.traceback_tables import tracebacks_of_table
 
-    model = galaxy(potential)
-    tracer = Traceback(model, frame_for(model), span=span, samples=samples, workers=workers)
-    found = tracer.predict(read_table(table), seed=seed, survey=survey, label=str(table))
-    write_table(found, out)
-    typer.echo(f"{out}: {len(found)} rows, {int((found['reason'] != '').sum())} of them with a reason")
+    with progress.shown(), executors.on(scheduler):
+        done = tracebacks_of_table(
+            table, out, potential=potential, span=span, samples=samples, seed=seed, workers=workers, survey=survey
+        )
+    typer.echo(f"{out}: {done.rows} rows, {done.remarks} of them with a reason")

@@ -31,7 +31,7 @@ def star_foundation(
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model of your own; the shipped one by default.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Rows at a time of a Parquet table.")] = 50_000,
+    rows: Annotated[int, typer.Option(min=1, help="Rows at a time; memory grows with it.")] = 10_000,
     scheduler: Scheduler = None,
 ) -> None:
     """Labels of stars from spectra, colors and whatever else the table has.
@@ -58,6 +58,7 @@ def seismic_ages(
     table: TableArgument,
     out: OutOption,
     model: Annotated[Path, typer.Option(help="Folder of a model, from `starloom train seismic-ages`.")],
+    scheduler: Scheduler = None,
 ) -> None:
     """Seismic quantities and ages of giants from their APOGEE or XP spectra, Teff and [Fe/H].
 
@@ -65,22 +66,12 @@ def seismic_ages(
 
     - `starloom predict seismic-ages my_giants.csv -o ages.fits --model my_model`
     """
-    from starloom import progress
-    from starloom.catalog.tables import format_of, read_table, write_table
-    from starloom.stars.seismic_ages import SeismicAges
-    from starloom.stars.seismic_tables import spectra_of
+    from starloom import executors, progress
+    from starloom.stars.age_jobs import seismic_ages_of_table
 
-    format_of(out)
-    chosen = SeismicAges.load(model)
-    with progress.shown():
-        rows = read_table(table)
-        answers = chosen.predict(spectra_of(rows, table.parent), rows, label=str(table))
-        for name in ("flux", "flux_error", "mask"):
-            if name in answers.colnames and answers[name].ndim > 1:
-                answers.remove_column(name)
-        write_table(answers, out)
-    aged = int((answers["reason"] == "").sum())
-    typer.echo(f"{len(answers)} stars, {aged} with an age: {out}")
+    with progress.shown(), executors.on(scheduler):
+        done = seismic_ages_of_table(table, out, model=model)
+    typer.echo(f"{done.rows} stars, {done.rows - done.remarks} with an age: {out}")
 
 
 app.command("ages")(predict_ages)

@@ -63,7 +63,9 @@ class Traceback:
         if not self.span > 0 or self.samples < 8 or not self.fast >= 0:
             raise ConfigError("a traceback needs a positive span, at least 8 samples and a speed of at least 0")
 
-    def predict(self, table: QTable, *, seed: int, survey: str | None = None, label: str = "the table") -> QTable:
+    def predict(
+        self, table: QTable, *, seed: int, survey: str | None = None, label: str = "the table", first: int = 0
+    ) -> QTable:
         """The rows of a table with where each star comes from.
 
         Parameters
@@ -73,6 +75,7 @@ class Traceback:
         seed : of the draws; each star has a stream of its own.
         survey : whose names and units hold.
         label : what to call the table in messages.
+        first : number of the first row in the table that these rows are a part of.
 
         Returns
         -------
@@ -100,7 +103,8 @@ class Traceback:
         found = {name: np.full((3, len(stars)), np.nan) for name in QUANTITIES}
         chances = {name: np.full(len(stars), np.nan) for name in ("p_center", "p_unbound", "p_fast")}
         for row in (k for k, reason in enumerate(reasons) if not reason):
-            drawn = np.stack(seen.drawn(slice(row, row + 1), self.samples, np.random.default_rng([seed, row])), axis=1)
+            rng = np.random.default_rng([seed, first + row])
+            drawn = np.stack(seen.drawn(slice(row, row + 1), self.samples, rng), axis=1)
             drawn[0] = measured[row]
             made = self._follow(drawn[np.isfinite(drawn).all(axis=1)])
             if made is None:

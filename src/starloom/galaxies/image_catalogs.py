@@ -1,7 +1,7 @@
 """Answers and features of whole catalogs of images: written in parts as they come, gone on with after an interrupt.
 
 Beside the file OUT lies ``.OUT.parts`` while the work goes on. The same call again goes on from there; another model,
-catalog or setting begins anew.
+catalog or setting begins anew. Parts go to the workers of a cluster where there is one.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from starloom import progress
+from starloom import executors, progress
+from starloom.catalog.provenance import record
 from starloom.catalog.tables import format_of, read_table, write_table
 from starloom.errors import CatalogError
-from starloom.files import atomic_path, make_folder, write_json
+from starloom.files import atomic_path, held, write_json
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_sources import ID_COLUMNS, ImageSource, stem
 from starloom.galaxies.images import ImageForm
@@ -53,11 +55,28 @@ def predict_file(
     """
     form = {"passes": passes, "views": views, "seed": seed, "task": model.task.as_json(), "form": model.form.as_json()}
     identity = _identity([*model.encoder.state_dict().values(), *model.layer.state_dict().values()], source, form)
+    note = {
+        "encoder": model.encoder.settings.get("name"), "task": model.task.as_json(), "passes": passes, "views": views,
+        "seed": seed, "model": identity[:16],
+    }  # fmt: skip
+    maker = _Answers(model, passes, views, seed, workers)
+    return _in_parts(maker, source, Path(out), identity, ("answers for images", note))
 
-    def tables(first: int) -> Iterator[QTable]:
-        return model.predicted_batches(source, passes=passes, views=views, seed=seed, workers=workers, first=first)
 
-    return _in_parts(tables, source, Path(out), identity, "prediction")
+@dataclass(frozen=True)
+class _Answers:
+    """Answers for the images of a source from a number on, a batch at a time."""
+
+    model: ImageModel
+    passes: int
+    views: int
+    seed: int
+    workers: int | None
+
+    def __call__(self, source: ImageSource, first: int) -> Iterator[QTable]:
+        return self.model.predicted_batches(
+            source, passes=self.passes, views=self.views, seed=self.seed, workers=self.workers, first=first
+        )
 
 
 def embed_file(
@@ -65,12 +84,29 @@ def embed_file(
     workers: int | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Write the rows of a catalog with the features of their images: columns feature_0, feature_1, ..."""
-    from astropy.table import QTable
-
     identity = _identity([*encoder.state_dict().values()], source, {"views": views, "form": form.as_json()})
+    note = {
+        "encoder": encoder.settings.get("name"), "form": form.as_json(), "views": views, "model": identity[:16]
+    }  # fmt: skip
+    maker = _Features(encoder, form, views, workers)
+    return _in_parts(maker, source, Path(out), identity, ("features of images", note))
 
-    def tables(first: int) -> Iterator[QTable]:
-        for found in embedded_batches(encoder, source, form, views=range(views), workers=workers, first=first):
+
+@dataclass(frozen=True)
+class _Features:
+    """Features of the images of a source from a number on, a batch at a time."""
+
+    encoder: ImageEncoder
+    form: ImageForm
+    views: int
+    workers: int | None
+
+    def __call__(self, source: ImageSource, first: int) -> Iterator[QTable]:
+        from astropy.table import QTable
+
+        for found in embedded_batches(
+            self.encoder, source, self.form, views=range(self.views), workers=self.workers, first=first
+        ):
             table = QTable({"id": source.ids[found.rows]})
             values = found.features.mean(dim=0).numpy().astype(np.float32)
             values[np.array([bool(reason) for reason in found.reasons])] = np.nan
@@ -79,8 +115,6 @@ def embed_file(
             table["remark"] = np.array(found.remarks, dtype="U80")
             table["reason"] = np.array(found.reasons, dtype="U160")
             yield table
-
-    return _in_parts(tables, source, Path(out), identity, "features")
 
 
 def features_of(table: QTable) -> Any:
@@ -91,48 +125,100 @@ def features_of(table: QTable) -> Any:
     return np.stack([np.asarray(table[name]) for name in sorted(names, key=lambda name: int(name[8:]))], axis=1)
 
 
-def _in_parts(
-    tables: Callable[[int], Iterator[QTable]], source: ImageSource, out: Path, identity: str, label: str
-) -> dict[str, int]:
+@dataclass(frozen=True)
+class _Part:
+    """Some images of a catalog, what is made of them and where it goes: what travels to a worker."""
+
+    maker: _Answers | _Features
+    source: ImageSource
+    first: int
+    target: Path
+    note: tuple[str, dict[str, Any]]
+
+
+class _From:
+    """Part of a sequence under the numbers that its items have in the whole."""
+
+    def __init__(self, items: Any, first: int) -> None:
+        self.items, self.first = items, first
+
+    def __len__(self) -> int:
+        return self.first + len(self.items)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.items[place - self.first]
+
+
+def _work(part: _Part, advance: Callable[[int], None] = lambda count: None) -> None:
     from astropy.table import vstack
 
+    own, first = part.source, part.first
+    numbered = ImageSource(_From(own.items, first), _From(own.ids, first))  # type: ignore[arg-type]
+    made = []
+    for table in part.maker(numbered, first):
+        made.append(table)
+        advance(len(table))
+    whole = _with_catalog(vstack(made, metadata_conflicts="silent"), own)
+    record(whole, part.note[0], **part.note[1])
+    write_table(whole, part.target)
+
+
+def _in_parts(
+    maker: _Answers | _Features, source: ImageSource, out: Path, identity: str, note: tuple[str, dict[str, Any]]
+) -> dict[str, int]:
     format_of(out)  # an unknown suffix is said before the work
-    folder = out.parent / f".{out.name}.parts"
-    note = folder / "identity.json"
-    if not note.exists() or json.loads(note.read_text()).get("identity") != identity:
+    with held(out.absolute().parent / f".{out.name}.parts") as folder:
+        known = folder / "identity.json"
+        if not known.exists() or json.loads(known.read_text()).get("identity") != identity:
+            for stale in folder.glob("*.parquet"):
+                stale.unlink()
+            write_json(known, {"identity": identity})
+        starts = range(0, len(source), PART)
+        paths = [folder / f"part-{start:09d}.parquet" for start in starts]
+        # made as they are handed out: a part has pictures in it
+        todo = [place for place, path in enumerate(paths) if not path.exists()]
+        resumed = len(source) - sum(min(PART, len(source) - starts[place]) for place in todo)
+
+        def part(place: int) -> _Part:
+            first = starts[place]
+            return _Part(
+                maker, source.subset(np.arange(first, min(first + PART, len(source)))), first, paths[place], note
+            )
+
+        with progress.bar(note[0], len(source), "images") as advance:
+            advance(resumed)
+            if executors.active():
+                parts = _Lazy(part, todo)
+                for done, _ in executors.each(_work, parts, what="part"):
+                    advance(min(PART, len(source) - starts[todo[done]]))
+            else:
+                for place in todo:
+                    _work(part(place), advance)
+        unusable = _join(paths, out)
         shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
-        write_json(note, {"identity": identity})
-    paths = [folder / f"part-{start:09d}.parquet" for start in range(0, len(source), PART)]
-    done = next((place for place, path in enumerate(paths) if not path.exists()), len(paths))
-    resumed = min(done * PART, len(source))
-    with progress.bar(label, len(source), "images") as advance:
-        advance(resumed)
-        waiting: list[QTable] = []
-        for table in tables(done * PART) if done < len(paths) else ():
-            waiting.append(table)
-            advance(len(table))
-            if sum(map(len, waiting)) >= PART or _ends(source, waiting, done):
-                start = done * PART
-                whole = vstack(waiting, metadata_conflicts="silent")
-                write_table(_with_catalog(whole, source, start), paths[done])
-                waiting, done = [], done + 1
-    unusable = _join(paths, out)
-    shutil.rmtree(folder, ignore_errors=True)
     return {"rows": len(source), "unusable": unusable, "resumed": resumed}
 
 
-def _ends(source: ImageSource, waiting: list[QTable], done: int) -> bool:
-    return done * PART + sum(map(len, waiting)) == len(source)
+class _Lazy(Sequence[_Part]):
+    """Parts that are made when they are asked for."""
+
+    def __init__(self, make: Callable[[int], _Part], places: Sequence[int]) -> None:
+        self.make, self.places = make, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.make(self.places[number])
 
 
-def _with_catalog(table: QTable, source: ImageSource, start: int) -> QTable:
+def _with_catalog(table: QTable, source: ImageSource) -> QTable:
     """The catalog's own columns first; where a name is there already, the new one wins."""
     if source.table is None:
         return table
     from astropy.table import hstack
 
-    own = source.table[start : start + len(table)]
+    own = source.table
     taken = [name for name in own.colnames if name not in table.colnames]
     named = any(name in taken for name in ID_COLUMNS)
     answers = table[[name for name in table.colnames if not (named and name == "id")]]

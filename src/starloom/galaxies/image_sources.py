@@ -124,7 +124,7 @@ def image_source(
     if isinstance(given, ImageSource):
         return given
     if isinstance(given, (str, Path)) and Path(given).is_dir():
-        return _folder(Path(given))
+        return _folder(Path(given).absolute())
     if isinstance(given, np.ndarray) and given.dtype != object:
         if given.ndim not in (3, 4) or len(given) == 0:
             raise CatalogError(f"an array of images is (n, channels, height, width), not {given.shape}")
@@ -163,7 +163,8 @@ def _catalog(given: Any, images: str | None, ids: str | None, root: str | Path |
     column = _column(there, images, (*FILE_COLUMNS, *pictures), label, "the images")
     if column is None:
         raise CatalogError(f"{label} has no column of images; looked for {', '.join(FILE_COLUMNS)}; name it")
-    folder = Path(root) if root is not None else (Path(given).parent if isinstance(given, (str, Path)) else Path())
+    beside = Path(given).parent if isinstance(given, (str, Path)) else Path()
+    folder = (Path(root) if root is not None else beside).absolute()  # workers of a cluster may be elsewhere
     id_column = _column(table.colnames, ids, ID_COLUMNS, label, "ids")
     names = np.arange(len(table)) if id_column is None else np.ma.getdata(np.ma.asarray(table[id_column]))
     if len(np.unique(names)) < len(names):

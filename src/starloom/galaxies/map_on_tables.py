@@ -80,7 +80,7 @@ def assign_file(
     from starloom.catalog import row_jobs
 
     wanted = None if columns is None else list(dict.fromkeys([*columns, *fitted.features.columns]))
-    if _in_parts(path) and Path(out).suffix.lower() not in (".parquet", ".pq"):
+    if _in_parts(path) and Path(out).suffix.lower() not in (".parquet", ".pq", ".hats"):
         raise CatalogError(f"{out}: a table that is read in parts is written as Parquet; name it .parquet")
     job = AssignJob(fitted, None if columns is None else tuple(columns), workers)
     return row_jobs.run(job, path, out, columns=wanted, rows=BATCH).rows

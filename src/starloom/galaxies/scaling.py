@@ -188,9 +188,12 @@ def run_grid(
         known[cell] = {**asdict(cell), **found}
         write_json(place / f"{cell.name}.json", {"grid": identity, **known[cell]})
 
-    executor = executor or executors.executor()
     with progress.bar("scaling grid", len(missing), "trainings") as advance:
-        if executor is None and (workers == 1 or len(missing) <= 1):
+        if executor is None and executors.active():
+            for number, found in executors.each(_attempted, [(grid, cell) for cell in missing], what="training"):
+                keep(missing[number], found)
+                advance(1, missing[number].name)
+        elif executor is None and (workers == 1 or len(missing) <= 1):
             for cell in missing:
                 keep(cell, _attempt(grid, cell))
                 advance(1, cell.name)
@@ -212,6 +215,10 @@ def _gather(grid: Grid, cells: Sequence[Cell], pool: Executor, keep: Any, advanc
         for future in waiting:
             future.cancel()
         raise
+
+
+def _attempted(item: tuple[Grid, Cell]) -> dict[str, Any]:
+    return _attempt(*item)
 
 
 def _attempt(grid: Grid, cell: Cell) -> dict[str, Any]:

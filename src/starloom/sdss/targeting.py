@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starloom.sdss.carton import Carton
 
-ROWS = 500_000
+ROWS = 200_000
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,32 @@ def available(table: QTable) -> tuple[str, ...]:
     ----------
     table : with canonical names, as `SCHEMA` gives it.
     """
-    names = [*LABELS, STATE]
-    return tuple(
-        name for name in names if name in table.colnames and np.isfinite(plain(table, name)).mean() >= 0.5
-    )  # fmt: skip
+    return _half_known(_known(table), len(table))
+
+
+def available_in(source: str | Path, *, label: str = "the table") -> tuple[str, ...]:
+    """The same of a file, or of a folder of Parquet files, of any size."""
+    from starloom.catalog.partitions import iterate
+    from starloom.catalog.tables import format_of, read_table
+
+    in_parts = Path(source).is_dir() or format_of(source) == "parquet"
+    counts: dict[str, int] = {}
+    rows = 0
+    for table in iterate(source, rows=100_000) if in_parts else [read_table(source)]:
+        for name, count in _known(SCHEMA.apply(table, label=label, unique=None)).items():
+            counts[name] = counts.get(name, 0) + count
+        rows += len(table)
+    return _half_known(counts, rows)
+
+
+def _known(table: QTable) -> dict[str, int]:
+    return {
+        name: int(np.isfinite(plain(table, name)).sum()) for name in (*LABELS, STATE) if name in table.colnames
+    }  # fmt: skip
+
+
+def _half_known(counts: dict[str, int], rows: int) -> tuple[str, ...]:
+    return tuple(name for name, count in counts.items() if count >= 0.5 * max(rows, 1))
 
 
 def inputs_of(table: QTable, names: Sequence[str]) -> tuple[Floats, Floats]:
@@ -249,13 +271,35 @@ def forest_for(
     ----------
     table : the stars to be asked about; its columns decide unless ``inputs`` are given.
     inputs : what to tell ages from.
+    n_trees, seed, label : as of `forest_of_apokasc`.
+
+    Raises
+    ------
+    MissingColumnError, ConfigError, DatasetError
+        As `forest_of_apokasc`.
+    """
+    chosen = tuple(inputs) if inputs is not None else available(SCHEMA.apply(table, label=label, unique=None))
+    return forest_of_apokasc(chosen, asked=inputs is not None, n_trees=n_trees, seed=seed, label=label)
+
+
+def forest_of_apokasc(
+    inputs: Sequence[str], *, asked: bool = True, n_trees: int = 200, seed: int = 1, label: str = "the table"
+) -> AgeForest:  # fmt: skip
+    """A forest fitted to the giants of APOKASC-2.
+
+    Parameters
+    ----------
+    inputs : what to tell ages from.
+    asked : whether all of them are wanted; else those that APOKASC-2 has.
     n_trees, seed : of the forest.
-    label : what to call the table in messages.
+    label : what to call the table that the inputs come from in messages.
 
     Raises
     ------
     MissingColumnError
-        When the table has none of the inputs that APOKASC-2 has.
+        When APOKASC-2 has none of the inputs.
+    ConfigError
+        When it lacks one that was asked for.
     DatasetError
         When APOKASC-2 cannot be had.
     """
@@ -264,17 +308,16 @@ def forest_for(
 
     stars = apokasc2_stars(open_table("apokasc2", "ages"))
     offered = available(stars)
-    if inputs is None:
-        have = available(SCHEMA.apply(table, label=label, unique=None))
-        inputs = tuple(name for name in have if name in offered)
-        if not inputs:
-            raise MissingColumnError(
-                f"{label} has none of the columns that APOKASC-2 tells ages from: {', '.join(offered)}"
-            )
-    elif unknown := [name for name in inputs if name not in offered]:
-        raise ConfigError(f"APOKASC-2 has no {', '.join(unknown)}; it has {', '.join(offered)}")
-    chosen = AgeForest(inputs, n_trees=n_trees, seed=seed)
-    return chosen.fit(stars, trained_on=f"{len(stars)} giants of APOKASC-2 (2018ApJS..239...32P)")
+    chosen = [name for name in inputs if name in offered]
+    if asked and len(chosen) < len(inputs):
+        unknown = ", ".join(name for name in inputs if name not in offered)
+        raise ConfigError(f"APOKASC-2 has no {unknown}; it has {', '.join(offered)}")
+    if not chosen:
+        raise MissingColumnError(
+            f"{label} has none of the columns that APOKASC-2 tells ages from: {', '.join(offered)}"
+        )
+    forest = AgeForest(chosen, n_trees=n_trees, seed=seed)
+    return forest.fit(stars, trained_on=f"{len(stars)} giants of APOKASC-2 (2018ApJS..239...32P)")
 
 
 def cross_validated(

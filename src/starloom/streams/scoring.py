@@ -52,7 +52,7 @@ class Tally:
         from starloom.catalog.tables import format_of, read_table
 
         names = ["p_member", "reason"]
-        parquet = format_of(path) == "parquet"
+        parquet = Path(path).is_dir() or format_of(path) == "parquet"
         found = cls()
         for table in iterate(path, columns=names) if parquet else [read_table(path, columns=names)]:
             reason = np.ma.filled(np.ma.asarray(table["reason"]).astype(str), "")

@@ -14,6 +14,8 @@ from starloom.studies.stream_mock_models import Ridge, realistic_model, ridge, t
 from starloom.studies.study import Input, Study, StudyConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astropy.table import QTable
     from numpy.typing import NDArray
 
@@ -242,21 +244,43 @@ def _gap_figure(density: QTable, features: QTable, gaps: NDArray[np.float64]) ->
 
 
 def _other_seeds(results: Results, config: Config, line: Ridge, folder: RunFolder) -> None:
-    from starloom import progress
-    from starloom.streams import tailored_mock
+    from starloom import executors, progress
 
-    false = []
-    for seed in progress.steps(range(101, 101 + config.other_seeds), "other mocks", config.other_seeds, "mocks"):
-        mock = tailored_mock.make(line.mass, line.magnitudes, seed)
-        fitted = tailored_model(config.training(), mock.table, line).fit(
-            mock.table, seed=config.seed, checkpoints=folder.checkpoints / f"tailored-{seed}"
-        )
-        p = np.asarray(fitted.predict(mock.table)["p_stream"])
-        false.append(score(p, np.asarray(mock.table["component"]) == "stream", SURE["tailored"]).false_positives)
+    mocks = [
+        _OtherMock(config.training(), line, seed, config.seed, folder.checkpoints / f"tailored-{seed}")
+        for seed in range(101, 101 + config.other_seeds)
+    ]
+    with progress.bar("other mocks", len(mocks), "mocks") as advance:
+        found = {}
+        for place, count in executors.each(_false_positives, mocks, what="mock"):
+            found[place] = count
+            advance()
+    false = [found[place] for place in range(len(mocks))]
     results.number(
         "false positives at P > 0.8, median of other seeds", float(np.median(false)), "stars", low=min(false),
         high=max(false), bar=Bar("<=", 6.0), meaning=f"{len(false)} tailored mocks (and their range)",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _OtherMock:
+    """A tailored mock of its own seed, to be fitted."""
+
+    training: Training
+    line: Ridge
+    mock_seed: int
+    seed: int
+    checkpoints: Path
+
+
+def _false_positives(item: _OtherMock) -> int:
+    from starloom.streams import tailored_mock
+
+    mock = tailored_mock.make(item.line.mass, item.line.magnitudes, item.mock_seed)
+    model = tailored_model(item.training, mock.table, item.line)
+    fitted = model.fit(mock.table, seed=item.seed, checkpoints=item.checkpoints)
+    p = np.asarray(fitted.predict(mock.table)["p_stream"])
+    return score(p, np.asarray(mock.table["component"]) == "stream", SURE["tailored"]).false_positives
 
 
 def _realistic(results: Results, config: Config, line: Ridge, folder: RunFolder) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
-from starloom import write_table
+from starloom import read_table, write_table
 from starloom.catalog import hats, row_jobs
 from starloom.catalog.partitions import iterate
-from starloom.errors import CatalogError
+from starloom.errors import CatalogError, OutputError
 
 # (order, pixel) -> ids: along the sky order 1 pixels 4 to 7 lie inside order 0 pixel 1
 PLACES = {(0, 0): [1, 2], (1, 5): [4], (1, 4): [3], (0, 2): [5], (0, 10): [7, 8], (2, 48): [6]}
@@ -64,3 +66,60 @@ def test_damage_is_said(catalog, damage, said):
     damage(catalog)
     with pytest.raises(CatalogError, match=said):
         hats.partitions(catalog)
+
+
+@dataclass(frozen=True)
+class Even:
+    """Keeps the rows with even ids; without a place, if so asked."""
+
+    lost: bool = False
+
+    def __call__(self, batch, first):
+        found = batch[np.asarray(batch["source_id"]) % 2 == 0]
+        found["first"] = np.full(len(found), first)
+        return found["source_id", "first"] if self.lost else found
+
+
+@pytest.fixture
+def placed(catalog):
+    """The same with positions."""
+    for partition in hats.partitions(catalog):
+        table = read_table(partition.path)
+        table["ra"], table["dec"] = np.full((2, len(table)), 10.0)
+        write_table(table, partition.path)
+    return catalog
+
+
+def test_a_catalog_becomes_a_catalog(placed, tmp_path):
+    out = tmp_path / "even.hats"
+    assert row_jobs.run(Even(), placed, out, rows=1).rows == 4
+    found = np.concatenate([np.asarray(batch["source_id"]) for batch in iterate(out)])
+    assert found.tolist() == [2, 4, 6, 8]
+    said = hats.properties(out)
+    assert (said["hats_nrows"], said["hats_order"], said["obs_collection"]) == ("4", "2", "even")
+    # pixels without a row are no partitions
+    assert (out / "partition_info.csv").read_text() == "Norder,Npix\n0,0\n1,5\n2,48\n0,10\n"
+    assert not list(tmp_path.glob(".*"))
+    # again, from its own kind, over what is there
+    row_jobs.run(Even(), out, tmp_path / "again.hats")
+    row_jobs.run(Even(), placed, tmp_path / "again.hats", rows=1)
+    assert len(list((tmp_path / "again.hats").rglob("Npix*"))) == 4
+
+
+def test_what_cannot_become_a_catalog_is_said(placed, tmp_path):
+    write_table({"source_id": np.arange(3)}, tmp_path / "plain.parquet")
+    (tmp_path / "mine.hats").mkdir()
+    (tmp_path / "mine.hats" / "notes.txt").write_text("mine")
+    for job, source, out, error, said in (
+        (Even(), tmp_path / "plain.parquet", "out.hats", CatalogError, "hats-import"),
+        (Even(), placed, "mine.hats", OutputError, "not an earlier result"),
+        (Even(lost=True), placed, "out.hats", CatalogError, "no _healpix_29, ra, dec"),
+        (lambda batch, first: batch[:0], placed, "out.hats", CatalogError, "no row"),
+    ):
+        with pytest.raises(error, match=said):
+            row_jobs.run(job, source, tmp_path / out, rows=8)
+        assert not (tmp_path / "out.hats").exists()
+    placed.rename(tmp_path / "over.hats")
+    with pytest.raises(OutputError, match="not an earlier result"):
+        row_jobs.run(Even(), tmp_path / "over.hats", tmp_path / "over.hats")
+    assert (tmp_path / "mine.hats" / "notes.txt").read_text() == "mine"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from astropy.table import QTable
 
 from starloom import read_table, write_table
 from starloom.catalog import row_jobs
+from starloom.catalog.arrow_tables import to_arrow
 from starloom.catalog.provenance import history, record
-from starloom.errors import CatalogError
+from starloom.catalog.table_parts import Reader, cut
+from starloom.errors import CatalogError, OutputError
+from starloom.files import held
 
 
 @dataclass(frozen=True)
@@ -87,3 +92,80 @@ def test_what_cannot_be_done_leaves_nothing(folder):
         assert not list(folder.glob(".*"))
     with pytest.raises(CatalogError, match="unknown kind"):
         row_jobs.run(Noted(), folder / "in", folder / "out.docx")
+
+
+@dataclass(frozen=True)
+class Stopped(Noted):
+    """The same, interrupted where a file says so; what was asked is noted in another."""
+
+    folder: str
+
+    def __call__(self, batch, first):
+        stop, asked = Path(self.folder).parent / "stop", Path(self.folder).parent / "asked"
+        asked.write_text((asked.read_text() if asked.exists() else "") + f"{first} ")
+        if stop.exists() and first >= int(stop.read_text()):
+            raise KeyboardInterrupt
+        return super().__call__(batch, first)
+
+
+@pytest.fixture
+def stopped(folder):
+    (folder / "model").mkdir()
+    (folder / "model" / "weights").write_text("1")
+    (folder / "stop").write_text("60")
+    job = Stopped(str(folder / "model"))
+    with pytest.raises(KeyboardInterrupt):
+        row_jobs.run(job, folder / "in", folder / "out.parquet", rows=10)
+    (folder / "stop").unlink()
+    (folder / "asked").unlink()
+    assert not (folder / "out.parquet").exists()
+    return job
+
+
+def test_an_interrupted_job_goes_on(folder, stopped):
+    row_jobs.run(stopped, folder / "in", folder / "whole.parquet", rows=10)
+    (folder / "asked").unlink()
+    done = row_jobs.run(stopped, folder / "in", folder / "out.parquet", rows=10)
+    assert done == row_jobs.Done(100, 34, resumed=67)  # parts of 10 rows, the last of the first file with 7
+    assert (folder / "asked").read_text() == "67 77 87 97 "
+    assert (folder / "out.parquet").read_bytes() == (folder / "whole.parquet").read_bytes()
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("change", ["model", "input", "job", "columns"])
+def test_parts_of_another_job_are_not_used(folder, stopped, change):
+    job, columns, fresh = stopped, None, 100
+    if change == "model":
+        (folder / "model" / "weights").write_text("20")
+    elif change == "input":  # the other file's parts still hold
+        rows = QTable({"source_id": np.arange(37)})
+        write_table(rows, folder / "in" / "a.parquet")
+        fresh = 100 - 30
+    elif change == "job":
+        job = Noted()
+    else:
+        columns = ["source_id"]
+    done = row_jobs.run(job, folder / "in", folder / "out.parquet", rows=10, columns=columns)
+    assert done.resumed == 100 - fresh
+    assert len(read_table(folder / "out.parquet")) == 100
+    assert not list(folder.glob(".*"))
+
+
+def test_two_runs_into_one_file_do_not_mix(folder):
+    with held(folder / ".out.parquet.parts"), pytest.raises(OutputError, match="in use by another run"):
+        row_jobs.run(Noted(), folder / "in", folder / "out.parquet", rows=10)
+    assert row_jobs.run(Noted(), folder / "in", folder / "out.parquet", rows=10).rows == 100
+
+
+def test_parts_are_read_in_any_order_across_row_groups(tmp_path):
+    table = to_arrow(QTable({"number": np.arange(1000), "spectrum": np.arange(3000.0).reshape(1000, 3)}))
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=64)
+    found = cut(tmp_path / "in.parquet", rows=150)
+    reader = Reader()
+    for place in (0, 1, 5, 2, 3, 6, 0, 4):
+        part = found[place]
+        for columns in (("number",), None):
+            rows = reader.read(part, columns)
+            assert rows["number"].tolist() == list(range(part.start, part.stop))
+            assert (columns is None) == ("spectrum" in rows.colnames)
+    reader.close()
