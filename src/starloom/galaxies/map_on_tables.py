@@ -238,5 +238,7 @@ def plan_targets(
                 "reachable": plan.reachable, "left_out": plan.left_out, "remark": plan.remark,
             }
         )  # fmt: skip
+    if not rows:
+        raise CatalogError("no bin holds a galaxy; look at the edges of the bins and at the redshifts of the spectra")
     listed = planning.targets(photometry, calibrated.cell, new, value, success=success, seed=seed)
     return QTable({name: [row[name] for row in rows] for name in rows[0]}), listed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
 from starloom.dynamics.frames import GalacticFrame, PhaseSpace
 from starloom.dynamics.potentials import Potential
@@ -140,6 +141,7 @@ def _reasons(stars: QTable, columns: Sequence[Array]) -> list[list[str]]:
     remark(~((gravity > GIANTS[0]) & (gravity < GIANTS[1])), f"log g not within {GIANTS[0]:g} and {GIANTS[1]:g}")
     if "logg_error" in stars.colnames:
         remark(plain(stars, "logg_error") > LOGG_PRECISION, f"log g less precise than {LOGG_PRECISION:g}")
+    remark(repeated(stars), "a source_id that an earlier row has")
     for name in SURVEY_FLAGS:
         if name in stars.colnames:
             remark(np.asarray(stars[name]) != 0, f"not of the main survey ({name})")

@@ -30,6 +30,7 @@ def band_column(band: str) -> str:
 SCHEMA = Schema(
     name="ages",
     meaning="stars with [Fe/H] and any of Teff, log g, magnitudes, parallax or distance",
+    unique=None,
     columns=(
         Column("source_id", "", "identifier of the star", kind="integer"),
         Column("fe_h", "", "[Fe/H] at birth", required=True),
