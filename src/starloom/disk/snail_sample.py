@@ -15,6 +15,7 @@ from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
 from starloom.disk.snail_measurement import FEWEST, SnailAge, check_settings, measure
 from starloom.dynamics.frames import GalacticFrame
+from starloom.dynamics.measured_stars import check_speeds
 from starloom.dynamics.orbits import TIME_UNIT
 from starloom.dynamics.potentials import Potential
 from starloom.dynamics.schema import SCHEMA
@@ -169,6 +170,7 @@ class SnailSample:
         stars = SCHEMA.apply(table, survey, label=label)
         if "distance" not in stars.colnames and "parallax" not in stars.colnames:
             raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; heights need one of them")
+        check_speeds(stars, label)
         texts, why = [""], np.zeros(len(stars), np.int64)  # each star's first reason, as a number
 
         def refuse(where: NDArray[np.bool_], reason: str) -> None:

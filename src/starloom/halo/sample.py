@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
 from starloom.dynamics.frames import GalacticFrame, PhaseSpace
+from starloom.dynamics.measured_stars import check_speeds
 from starloom.dynamics.potentials import Potential
 from starloom.errors import CatalogError
 from starloom.halo.schema import SCHEMA
@@ -93,6 +94,7 @@ def read_sample(
     stars = SCHEMA.apply(table, label=label)
     if len(stars) == 0:
         raise CatalogError(f"{label} has no rows")
+    check_speeds(stars, label)
     columns = [plain(stars, name) for name in ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")]
     phase = frame.to_galactocentric(*columns)
     reasons = _reasons(stars, columns)

@@ -271,7 +271,8 @@ def forest_for(
         inputs = tuple(name for name in have if name in offered)
         if not inputs:
             raise MissingColumnError(
-                f"{label} has none of the columns that APOKASC-2 tells ages from: {', '.join(offered)}"
+                f"{label} has none of the columns that APOKASC-2 tells ages from, or none known for half of its "
+                f"stars: {', '.join(offered)}; name those to be used (--input), or bring the stars that have them"
             )
     elif unknown := [name for name in inputs if name not in offered]:
         raise ConfigError(f"APOKASC-2 has no {', '.join(unknown)}; it has {', '.join(offered)}")

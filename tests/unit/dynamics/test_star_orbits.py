@@ -168,3 +168,14 @@ def test_a_star_may_be_there_twice():
     table = stars(2, errors=False)[[0, 1, 0]]
     found = model(samples=0).predict(table)
     assert found["energy"][0] == found["energy"][2]
+
+
+@pytest.mark.parametrize("column", ["distance", "parallax"])
+def test_distances_in_another_unit_are_not_taken_in_silence(column):
+    table = stars(20, errors=False)
+    if column == "distance":
+        table["distance"] = 1000.0 / table["parallax"].value
+    else:
+        table["parallax"] = 1e-3 * table["parallax"].value
+    with pytest.raises(UnitError, match=r"cross the sky at more than .* km/s, with a median distance of"):
+        model(samples=0).predict(table)
