@@ -289,12 +289,13 @@ def _choose(table: QTable, survey: str | Survey | None) -> Survey | None:
 
 def _candidates(name: str, survey: Survey | None) -> tuple[str, ...]:
     """Where a column is looked for, in order."""
+    natives = survey.columns.get(name, ()) if survey else ()
     others = [name.upper()]
     if len(name) == 1:
         others = []  # u and U, g and G, r and R are different bands
     elif "_" not in name:
         others.append(name.capitalize())  # Teff, Dec, Age; but G_mag is rather Gaia's than that of the band g
-    return (name, *(survey.columns.get(name, ()) if survey else ()), *others)
+    return tuple(dict.fromkeys((name, *natives, *others, *(one.upper() for one in natives if len(one) > 1))))
 
 
 def _require_unique(column: Any, source: str, label: str) -> None:

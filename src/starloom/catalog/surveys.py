@@ -6,7 +6,7 @@ A canonical name is the name that a column has inside Starloom, whatever table i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +117,7 @@ class Survey:
             added to a table of APOGEE, is in the canonical unit.
         """
         usual = CANONICAL.get(canonical, ("", ""))[0]
-        own = column is None or column in self.columns.get(canonical, ())
+        own = column is None or column.lower() in {name.lower() for name in self.columns.get(canonical, ())}
         return self.units.get(canonical, usual) if own else usual
 
     def missing(self, canonical: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -408,7 +408,8 @@ def identify(table: Any) -> list[tuple[str, int]]:
     """Name the surveys that a table may come from.
 
     A survey with names of its own is named only when the table has one of them, not for columns that many tables have;
-    and none whose epoch differs from the table's ``ref_epoch`` column.
+    and none whose epoch differs from the table's ``ref_epoch`` column. Where all names of a table are in capitals, so
+    are those of the surveys.
 
     Parameters
     ----------
@@ -426,9 +427,16 @@ def identify(table: Any) -> list[tuple[str, int]]:
     ('streamfinder_dr3', 4)
     """
     names = set(table.colnames)
+    capitals = all(name == name.upper() for name in names)
+
+    def has(natives: Iterable[str]) -> bool:
+        written = [name.upper() for name in natives if len(name) > 1] if capitals else []
+        return not names.isdisjoint([*natives, *written])
+
     epoch = None
-    if "ref_epoch" in names and table["ref_epoch"].dtype.kind in "fi" and len(table):
-        column = table["ref_epoch"]
+    dated = next((name for name in ("ref_epoch", "REF_EPOCH") if name in names), None)
+    if dated is not None and table[dated].dtype.kind in "fi" and len(table):
+        column = table[dated]
         values = np.asarray(getattr(column, "value", column), dtype=float)
         epoch = float(np.nanmedian(values)) if np.isfinite(values).any() else None
     found = []
@@ -436,9 +444,9 @@ def identify(table: Any) -> list[tuple[str, int]]:
         if epoch is not None and survey.epoch is not None and abs(epoch - survey.epoch) > 0.01:
             continue
         own = {native for name, natives in survey.columns.items() for native in natives if native != name}
-        if own and names.isdisjoint(own):
+        if own and not has(own):
             continue
-        count = sum(not names.isdisjoint(natives) for natives in survey.columns.values())
+        count = sum(has(natives) for natives in survey.columns.values())
         if count:
             found.append((-count, -count / len(survey.columns), survey.name))
     found.sort(key=lambda entry: entry[:2])

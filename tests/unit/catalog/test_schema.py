@@ -7,7 +7,7 @@ from astropy.table import MaskedColumn, QTable
 
 from starloom.catalog.arrow_tables import UNRECOGNIZED
 from starloom.catalog.schema import Column, Schema, plain, require_rows
-from starloom.catalog.surveys import SURVEYS, Survey
+from starloom.catalog.surveys import SURVEYS, Survey, identify
 from starloom.catalog.tables import read_table
 from starloom.dynamics.schema import SCHEMA as ORBITS
 from starloom.errors import CatalogError, MissingColumnError, UnitError
@@ -128,6 +128,18 @@ def test_missing_columns_are_named_with_what_was_looked_for_and_what_is_close():
 def test_capitals_are_found():
     assert STARS.apply(read_table({"RA": [1.0], "DEC": [2.0]})).colnames == ["ra", "dec"]
     assert STARS.apply(read_table({"Ra": [1.0], "Dec": [2.0]})).colnames == ["ra", "dec"]
+
+
+def test_names_of_a_survey_are_found_in_capitals():
+    table = read_table(
+        {"RA": [1.0], "DEC": [2.0], "PM_PHI1": [3.0], "G_MEAN_PSF_MAG": [20.0], "I_MEAN_PSF_MAG": [19.0]}
+    )
+    assert identify(table)[0][0] == "gd1_tutorial"
+    schema = Schema("magnitudes", "stars", (Column("g_mag", "mag", "g"), Column("pm_phi1_cosphi2", "mas/yr", "along")))
+    assert schema.match(table).found == {"g_mag": "G_MEAN_PSF_MAG", "pm_phi1_cosphi2": "PM_PHI1"}
+    far = Schema("places", "stars", (Column("distance", "kpc", "distance from the Sun"),))
+    apogee = {"VHELIO_AVG": [10.0], "FE_H": [0.0], "WEIGHTED_DIST": [1500.0]}
+    assert plain(far.apply(read_table(apogee)), "distance").tolist() == [1.5]
 
 
 def test_a_band_is_not_found_under_the_name_of_another():
