@@ -169,9 +169,9 @@ def calibrate_tables(
         require_names(fitted.features.columns, table.colnames, label)
     z = plain(spectra, redshift)
     z[~(z > 0)] = np.nan
-    for number in fill_values(z):  # 9.99 where there is none
-        say(f"redshifts: {number:g} in {int((z == number).sum())} spectra is taken as none")
-        z[z == number] = np.nan
+    for fill in fill_values(z):  # 9.99 where there is none
+        say(f"redshifts: {fill:g} in {int((z == fill).sum())} spectra is taken as none")
+        z[z == fill] = np.nan
     cell, place = fitted.assign(photometry, workers=workers), fitted.assign(spectra, workers=workers)
     fields = None if patch is None else np.unique(np.asarray(spectra[patch]), return_inverse=True)[1]
     whole = calibration.Spectra(place, z, fields, fitted.features.of(spectra).values)
