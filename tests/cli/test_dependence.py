@@ -49,3 +49,16 @@ def test_bad_words_end_in_one_line(table, monkeypatch, capsys):
         err = capsys.readouterr().err
         assert match in err
         assert err.count("\n") == 1
+
+
+def test_fill_values_are_missing_and_said(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 500))
+    x[:200] = y[:200] = -9999.0
+    path = tmp_path / "f.csv"
+    write_table({"FE_H": x, "AL_H": y}, path)
+    assert call(monkeypatch, "dependence", "copula", str(path), "FE_H", "AL_H") == 0
+    said = capsys.readouterr()
+    assert "rows            300 of 500" in said.out
+    assert "column 'FE_H': -9999 in 200 rows is taken as missing" in said.err
+    assert abs(float(said.out.split("Spearman")[1].split()[0])) < 0.2

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from starloom.catalog.provenance import KEY
 from starloom.errors import CatalogError, MissingColumnError
 
+WIDEST = 1_000_000  # values of a column whose lists are padded, whatever their lengths
 UNRECOGNIZED = "unrecognized_unit"  # key in a column's ``info.meta`` for a unit that astropy cannot read
 
 
@@ -131,7 +132,7 @@ def _flat(array: pa.Array, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 
 
 def _values(array: pa.Array, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Values and missing flags of one Arrow array; lists of one length become an array of more dimensions."""
+    """Values and missing flags of one Arrow array; lists become an array of more dimensions, short ones padded."""
     kind = array.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         return _flat(array, name)
@@ -143,8 +144,7 @@ def _values(array: pa.Array, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]
         present &= counts > 0  # an empty list is no value (a Gaia source without BP has one)
         lengths = set(counts[present].tolist())
         if len(lengths) > 1:
-            found = f"lists of different lengths ({min(lengths)} to {max(lengths)})"
-            raise CatalogError(f"column '{name}' holds {found}; leave it out with columns=[...]")
+            return _padded(array.filter(pa.array(present)), present, max(lengths), name)
         length = lengths.pop() if lengths else 0
     inner, inner_missing = _values(array.filter(pa.array(present)).flatten(), name)
     inner = inner.reshape(int(present.sum()), length, *inner.shape[1:])
@@ -152,6 +152,23 @@ def _values(array: pa.Array, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]
     values = np.zeros((len(array), *inner.shape[1:]), dtype=inner.dtype)
     missing = np.ones(values.shape, dtype=bool)
     values[present], missing[present] = inner, inner_missing
+    return values, missing
+
+
+def _padded(lists: pa.Array, present: NDArray[np.bool_], length: int, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lists of different lengths as one array, missing beyond the end of each."""
+    counts = np.asarray(lists.value_lengths().to_numpy(zero_copy_only=False))
+    inner, inner_missing = _values(lists.flatten(), name)
+    if inner.ndim > 1 or len(present) * length > max(WIDEST, 20 * len(inner)):
+        raise CatalogError(
+            f"column '{name}' holds lists of very different lengths ({counts.min()} to {length}); take it out of the "
+            "table, or leave it out with columns=[...]"
+        )
+    values = np.zeros((len(present), length), dtype=inner.dtype)
+    missing = np.ones(values.shape, dtype=bool)
+    rows = np.repeat(np.flatnonzero(present), counts)
+    places = np.arange(len(inner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    values[rows, places], missing[rows, places] = inner, inner_missing
     return values, missing
 
 
@@ -276,7 +293,7 @@ def normal(table: Table) -> QTable:
         values, missing, unit = split_column(column, name)
         if values.dtype.kind == "O":
             try:
-                inferred = from_arrow(pa.table({"values": pa.array(values.tolist(), from_pandas=True)}))["values"]
+                inferred = from_arrow(pa.table({name: pa.array(values.tolist(), from_pandas=True)}))[name]
             except (pa.ArrowException, TypeError) as error:
                 raise CatalogError(f"column '{name}' mixes kinds of values: {error}") from error
             values, more, _ = split_column(inferred, name)

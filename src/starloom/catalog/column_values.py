@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
     from starloom.catalog.schema import Column
 
 
-def unit_text(values: Any, canonical: str, need: str, survey: Survey | None) -> str:
-    """Unit of a table's column as text: its own, else the survey's, else the one needed."""
+def unit_text(values: Any, canonical: str, need: str, survey: Survey | None, source: str | None = None) -> str:
+    """Unit of a table's column as text: its own, else the survey's if ``source`` is its name there, else need."""
     unit = getattr(values, "unit", None)
     if unit is not None and str(unit):
         return str(unit)
     unrecognized = (getattr(values.info, "meta", None) or {}).get(UNRECOGNIZED)
     if unrecognized:
         return str(unrecognized)
-    return (survey.unit(canonical) if survey is not None else "") or need
+    return (survey.unit(canonical, source) if survey is not None else "") or need
 
 
 def scale(have: str, need: str) -> float | None:
@@ -74,7 +75,7 @@ def convert(table: QTable, source: str, column: Column, survey: Survey | None, l
         _require_numbers(values, gone, where)
         numbers = values.astype(np.float64)
         numbers[~np.isfinite(numbers) | gone] = np.nan
-        numbers *= scale(unit_text(table[source], column.name, column.unit, survey), column.unit) or 1.0
+        numbers *= scale(unit_text(table[source], column.name, column.unit, survey, source), column.unit) or 1.0
         return make_column(numbers, None, column.unit, column.meaning)
     if column.kind == "integer":
         return make_column(_integers(values, gone, where), gone, None, column.meaning)
@@ -121,7 +122,23 @@ def _integers(values: NDArray[Any], gone: NDArray[np.bool_], where: str) -> NDAr
                 f"digits; read the table again with that column as a 64-bit integer"
             )
         return there.astype(np.int64)
+    if values.dtype.kind == "U":
+        return _written_integers(values, gone, where)
     _require_numbers(values, gone, where)
     if values.dtype.kind == "u" and len(values) and values.max() > np.iinfo(np.int64).max:
         raise CatalogError(f"{where} has a value beyond 64-bit signed integers in row {int(values.argmax())}")
     return values.astype(np.int64)
+
+
+def _written_integers(values: NDArray[Any], gone: NDArray[np.bool_], where: str) -> NDArray[np.int64]:
+    """Identifiers that a table keeps as text, so as to lose no digits: whole numbers, or Gaia's designations."""
+    found = np.zeros(len(values), dtype=np.int64)
+    for row in np.flatnonzero(~gone):
+        text = re.sub(r"^Gaia E?DR\d ", "", str(values[row]).strip())
+        if not re.fullmatch(r"[+-]?\d{1,19}", text) or abs(int(text)) > np.iinfo(np.int64).max:
+            raise CatalogError(
+                f"{where} holds text, and whole numbers are needed: {str(values[row])!r} in row {row}; convert the "
+                f"column, or give it another name if it is no such identifier"
+            )
+        found[row] = int(text)
+    return found

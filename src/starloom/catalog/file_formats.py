@@ -62,16 +62,55 @@ def _read_csv(path: Path, columns: Sequence[str] | None, hdu: int | str | None) 
     with opener(path, "rb") as stream:
         if stream.read(9).startswith(b"# %ECSV"):  # the bulk files of the Gaia archive
             return _read_ecsv(path, columns, hdu)
+    head, separator, names = _csv_head(path, opener)
+    parse = csv.ParseOptions(delimiter=separator)
     convert = csv.ConvertOptions(null_values=CSV_MISSING, strings_can_be_null=True, quoted_strings_can_be_null=False)
     try:
-        table = csv.read_csv(path, convert_options=convert)
+        reading = csv.ReadOptions(skip_rows=head, column_names=names)
+        table = csv.read_csv(path, read_options=reading, parse_options=parse, convert_options=convert)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise
         # the kinds of the columns are guessed on the first block; look at all rows before giving up
-        whole = csv.ReadOptions(block_size=(1 << 30) if path.suffix.lower() == ".gz" else path.stat().st_size)
-        table = csv.read_csv(path, read_options=whole, convert_options=convert)
+        size = (1 << 30) if path.suffix.lower() == ".gz" else path.stat().st_size
+        whole = csv.ReadOptions(block_size=size, skip_rows=head, column_names=names)
+        table = csv.read_csv(path, read_options=whole, parse_options=parse, convert_options=convert)
+    table = table.rename_columns([name.strip() for name in table.column_names])
+    if table.column_names[0] == "" and table.column(0).to_pylist() == list(range(len(table))):
+        table = table.remove_column(0)  # the index that pandas writes without a name
     return from_arrow(table)
+
+
+def _csv_head(path: Path, opener: Callable[..., Any]) -> tuple[int, str, list[str] | None]:
+    """Remarks (lines with # at their beginning) before the table, what stands between values, names in a remark.
+
+    ``numpy.savetxt`` writes the names as a remark: a last remark of as many words as the first line has numbers.
+    """
+    remarks, last = 0, ""
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+        for line in stream:
+            if not line.startswith("#"):
+                break
+            remarks, last = remarks + 1, line[1:]
+        else:
+            return 0, ",", None
+    others = {mark: line.count(mark) for mark in ";\t|"}
+    mark = max(others, key=lambda one: others[one])
+    separator = mark if "," not in line and others[mark] else ","
+    words = [word.strip() for word in last.strip().split(separator)]
+    fields = line.strip().split(separator)
+    named = (
+        len(words) == len(fields) and all(words) and all(map(_is_number, fields)) and not any(map(_is_number, words))
+    )
+    return remarks, separator, words if named else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_ecsv(path: Path, columns: Sequence[str] | None, hdu: int | str | None) -> QTable:
@@ -116,7 +155,10 @@ def _empty_is_missing(table: Table) -> Table:
     """Mask the empty texts of a format that does not tell them from missing ones."""
     for name in table.colnames:
         values = table[name]
-        if values.dtype.kind in "US" and (empty := np.asarray(values) == values.dtype.type()).any():
+        if (
+            getattr(values, "dtype", np.dtype(float)).kind in "US"
+            and (empty := np.asarray(values) == values.dtype.type()).any()
+        ):
             mask = empty | (values.mask if hasattr(values, "mask") else False)
             table[name] = MaskedColumn(values, mask=mask)
     return table

@@ -204,6 +204,11 @@ def alike(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:
         first, later = schema.field(name), ordered.schema.field(name)
         if (first.metadata or {}).get(b"unit") != (later.metadata or {}).get(b"unit"):
             raise CatalogError(f"the function gave column '{name}' in another unit for batch {number} than for batch 0")
+        if pa.types.is_fixed_size_list(first.type) and first.type != later.type:
+            raise CatalogError(
+                f"column '{name}' has lists of other lengths in batch {number} than in batch 0; take it out of a table "
+                "that goes through in parts"
+            )
     try:
         return ordered.cast(schema)
     except (pa.ArrowException, ValueError) as error:

@@ -239,3 +239,34 @@ def flux_excess_within(sigmas: float = 3.0) -> Cut:
 
     name = f"|C*| < {sigmas:g} sigma"
     return Cut(name, f"BP and RP fluxes agree with the G flux within {sigmas:g} sigma (no blend)", keep)
+
+
+def repeated(table: QTable, name: str = "source_id") -> NDArray[np.bool_]:
+    """Rows whose identifier an earlier row has; none where the table has no such column or no identifier there.
+
+    Parameters
+    ----------
+    table : table of n rows.
+    name : column of the identifiers.
+
+    Returns
+    -------
+    ndarray
+        (n,) booleans.
+
+    Examples
+    --------
+    >>> from starloom.catalog.tables import read_table
+    >>> repeated(read_table({"source_id": [7, 8, 7]})).tolist()
+    [False, False, True]
+    """
+    found = np.zeros(len(table), dtype=bool)
+    if name not in table.colnames:
+        return found
+    column = table[name]
+    mask = getattr(column, "mask", None)
+    rows = np.arange(len(table)) if mask is None else np.flatnonzero(~np.broadcast_to(np.asarray(mask), len(table)))
+    _, first = np.unique(np.asarray(column)[rows], return_index=True)
+    found[rows] = True
+    found[rows[first]] = False
+    return found

@@ -108,6 +108,7 @@ class Schema:
     name : short name, of a model or a kind of table.
     meaning : what it describes, in words.
     columns : the columns, each once.
+    unique : column whose values may be there only once, where a table has it; None where rows stand for themselves.
 
     Examples
     --------
@@ -120,6 +121,7 @@ class Schema:
     name: str
     meaning: str
     columns: tuple[Column, ...]
+    unique: str | None = "source_id"
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -146,7 +148,8 @@ class Schema:
         Returns
         -------
         Match
-            The canonical name is looked for first, then the survey's names, then the canonical name in capitals.
+            The canonical name is looked for first, then the survey's names, then the canonical name in capitals, and
+            with a capital where it is one word.
         """
         from starloom.catalog.column_values import scale, unit_text
 
@@ -159,7 +162,7 @@ class Schema:
                 missing[column.required].append(column.name)
                 continue
             found[column.name] = source
-            have = unit_text(table[source], column.name, column.unit, chosen)
+            have = unit_text(table[source], column.name, column.unit, chosen, source)
             if column.kind == "float" and have != column.unit:
                 factor = scale(have, column.unit)
                 if factor is None:
@@ -185,7 +188,7 @@ class Schema:
         *,
         label: str = "the table",
         keep_others: bool = True,
-        unique: str | None = "source_id",
+        unique: str | None = "",
     ) -> QTable:
         """Give the table with canonical names and units.
 
@@ -196,7 +199,8 @@ class Schema:
             without a unit is taken to be in the unit of the survey.
         label : what to call the table in messages.
         keep_others : keep the table's other columns, untouched, after the canonical ones.
-        unique : column whose values may be there only once, where the schema and the table have it; None for no check.
+        unique : column whose values may be there only once, where the schema and the table have it; None for no check;
+            by default the schema's own.
 
         Returns
         -------
@@ -228,6 +232,8 @@ class Schema:
         for column in self.columns:
             if column.name in match.found:
                 result[column.name] = convert(table, match.found[column.name], column, chosen, label)
+        if unique == "":
+            unique = self.unique
         if unique is not None and unique in match.found:
             _require_unique(result[unique], match.found[unique], label)
         if keep_others:
@@ -310,7 +316,14 @@ def _choose(table: QTable, survey: str | Survey | None) -> Survey | None:
 
 
 def _candidates(name: str, survey: Survey | None) -> tuple[str, ...]:
-    return (name, *(survey.columns.get(name, ()) if survey else ()), name.upper())
+    """Where a column is looked for, in order."""
+    natives = survey.columns.get(name, ()) if survey else ()
+    others = [name.upper()]
+    if len(name) == 1:
+        others = []  # u and U, g and G, r and R are different bands
+    elif "_" not in name:
+        others.append(name.capitalize())  # Teff, Dec, Age; but G_mag is rather Gaia's than that of the band g
+    return tuple(dict.fromkeys((name, *natives, *others, *(one.upper() for one in natives if len(one) > 1))))
 
 
 def _require_unique(column: Any, source: str, label: str) -> None:

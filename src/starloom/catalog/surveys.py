@@ -6,7 +6,7 @@ A canonical name is the name that a column has inside Starloom, whatever table i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,9 +107,18 @@ class Survey:
     epoch: float | None = None
     note: str = ""
 
-    def unit(self, canonical: str) -> str:
-        """Unit that a column without a unit has in this survey."""
-        return self.units.get(canonical, CANONICAL.get(canonical, ("", ""))[0])
+    def unit(self, canonical: str, column: str | None = None) -> str:
+        """Unit that a column without a unit has in this survey.
+
+        Parameters
+        ----------
+        canonical : what the column is.
+        column : what the table calls it. A column that the survey does not have, such as a ``distance`` that a user
+            added to a table of APOGEE, is in the canonical unit.
+        """
+        usual = CANONICAL.get(canonical, ("", ""))[0]
+        own = column is None or column.lower() in {name.lower() for name in self.columns.get(canonical, ())}
+        return self.units.get(canonical, usual) if own else usual
 
     def missing(self, canonical: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which of the survey's own values (in its own unit) are fill values that mean "missing"."""
@@ -137,6 +146,13 @@ _BANDS = {f"{band}_mag": (f"{band}_mean_psf_mag", f"{band}MeanPSFMag") for band 
 _BAND_ERRORS = {f"{band}_mag_error": (f"{band}_mean_psf_mag_error", f"{band}MeanPSFMagErr") for band in "grizy"}
 _PANSTARRS_FILL = dict.fromkeys((*_BANDS, *_BAND_ERRORS), (-999.0, 1e20))  # MAST writes -999, copies of it 1e20
 
+_VIZIER_WORDS = {"ra": "RA", "dec": "DE", "parallax": "Plx", "pmra": "pmRA", "pmdec": "pmDE"}
+_VIZIER_PAIRS = {  # such as RADEcor and PlxpmRAcor
+    f"{first}_{second}_corr": f"{_VIZIER_WORDS[first]}{_VIZIER_WORDS[second]}cor"
+    for index, first in enumerate(_ASTROMETRY)
+    for second in _ASTROMETRY[index + 1 :]
+}
+
 _ALL = (
     Survey(
         name="gaia_dr3",
@@ -151,6 +167,33 @@ _ALL = (
         columns={**_GAIA, "ruwe": ("ruwe",)},
         citation="2016A&A...595A...1G 2018A&A...616A...1G",
         epoch=2015.5,
+    ),
+    Survey(
+        name="gaia_vizier",
+        meaning="Gaia DR3 or EDR3 main source table as VizieR serves it (I/355, I/350)",
+        columns={
+            "source_id": ("Source",),
+            "ra": ("RA_ICRS",),
+            "ra_error": ("e_RA_ICRS",),
+            "dec": ("DE_ICRS",),
+            "dec_error": ("e_DE_ICRS",),
+            "parallax": ("Plx",),
+            "parallax_error": ("e_Plx",),
+            "pmra": ("pmRA",),
+            "pmra_error": ("e_pmRA",),
+            "pmdec": ("pmDE",),
+            "pmdec_error": ("e_pmDE",),
+            **{pair: (_VIZIER_PAIRS[pair],) for pair in _CORRELATIONS},
+            "radial_velocity": ("RV",),
+            "radial_velocity_error": ("e_RV",),
+            "ruwe": ("RUWE",),
+            "phot_g_mean_mag": ("Gmag",),
+            "phot_bp_mean_mag": ("BPmag",),
+            "phot_rp_mean_mag": ("RPmag",),
+            "bp_rp": ("BP-RP", "BP_RP"),
+        },
+        citation="2016A&A...595A...1G 2023A&A...674A...1G",
+        epoch=2016.0,
     ),
     Survey(
         name="panstarrs1",
@@ -287,6 +330,8 @@ _ALL = (
             "source_id": ("GAIAEDR3_SOURCE_ID", "GAIA_SOURCE_ID", "source_id"),
             "ra": ("RA",),
             "dec": ("DEC",),
+            "parallax": ("GAIAEDR3_PARALLAX", "GAIA_PARALLAX", "parallax"),
+            "parallax_error": ("GAIAEDR3_PARALLAX_ERROR", "GAIA_PARALLAX_ERROR", "parallax_error"),
             "distance": ("weighted_dist", "GAIAEDR3_R_MED_PHOTOGEO", "GAIAEDR3_R_MED_GEO"),
             "distance_error": ("weighted_dist_error",),
             "pmra": ("GAIAEDR3_PMRA", "GAIA_PMRA", "pmra"),
@@ -299,18 +344,25 @@ _ALL = (
             "fe_h_error": ("FE_H_ERR",),
             "al_fe": ("AL_FE",),
             "alpha_m": ("ALPHA_M",),
+            "teff": ("TEFF",),
+            "teff_error": ("TEFF_ERR",),
             "logg": ("LOGG",),
             "logg_error": ("LOGG_ERR",),
+            "snr": ("SNR",),
             "h_mag": ("H",),
             "j_mag": ("J",),
             "ks_mag": ("K",),
         },
         citation="2022ApJS..259...35A 2020AJ....160..120J",
         units={"distance": "pc", "distance_error": "pc"},
+        sentinels={"source_id": (0.0, -1.0, -9999.0)},  # a star without a match in Gaia
         limits={
             **dict.fromkeys(("fe_h", "al_fe", "alpha_m", "logg", "logg_error", "fe_h_error"), (-90.0, 90.0)),
             **dict.fromkeys(("h_mag", "j_mag", "ks_mag"), (-10.0, 90.0)),
-            **dict.fromkeys(("pmra", "pmdec", "radial_velocity"), (-9000.0, 9000.0)),
+            **dict.fromkeys(("pmra", "pmdec", "parallax", "radial_velocity"), (-9000.0, 9000.0)),
+            **dict.fromkeys(("pmra_error", "pmdec_error", "parallax_error"), (0.0, 9000.0)),
+            **dict.fromkeys(("teff", "teff_error", "snr"), (0.0, 1e5)),
+            "radial_velocity_error": (0.0, 9000.0),
             **dict.fromkeys(("distance", "distance_error"), (0.0, 1e6)),
             **dict.fromkeys(("pmra_error", "pmdec_error", "radial_velocity_error"), (0.0, 9000.0)),
         },
@@ -368,7 +420,8 @@ def identify(table: Any) -> list[tuple[str, int]]:
     """Name the surveys that a table may come from.
 
     A survey with names of its own is named only when the table has one of them, not for columns that many tables have;
-    and none whose epoch differs from the table's ``ref_epoch`` column.
+    and none whose epoch differs from the table's ``ref_epoch`` column. Where all names of a table are in capitals, so
+    are those of the surveys.
 
     Parameters
     ----------
@@ -386,9 +439,16 @@ def identify(table: Any) -> list[tuple[str, int]]:
     ('streamfinder_dr3', 4)
     """
     names = set(table.colnames)
+    capitals = all(name == name.upper() for name in names)
+
+    def has(natives: Iterable[str]) -> bool:
+        written = [name.upper() for name in natives if len(name) > 1] if capitals else []
+        return not names.isdisjoint([*natives, *written])
+
     epoch = None
-    if "ref_epoch" in names and table["ref_epoch"].dtype.kind in "fi" and len(table):
-        column = table["ref_epoch"]
+    dated = next((name for name in ("ref_epoch", "REF_EPOCH") if name in names), None)
+    if dated is not None and table[dated].dtype.kind in "fi" and len(table):
+        column = table[dated]
         values = np.asarray(getattr(column, "value", column), dtype=float)
         epoch = float(np.nanmedian(values)) if np.isfinite(values).any() else None
     found = []
@@ -396,9 +456,9 @@ def identify(table: Any) -> list[tuple[str, int]]:
         if epoch is not None and survey.epoch is not None and abs(epoch - survey.epoch) > 0.01:
             continue
         own = {native for name, natives in survey.columns.items() for native in natives if native != name}
-        if own and names.isdisjoint(own):
+        if own and not has(own):
             continue
-        count = sum(not names.isdisjoint(natives) for natives in survey.columns.values())
+        count = sum(has(natives) for natives in survey.columns.values())
         if count:
             found.append((-count, -count / len(survey.columns), survey.name))
     found.sort(key=lambda entry: entry[:2])

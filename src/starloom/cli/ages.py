@@ -11,7 +11,10 @@ from starloom.cli.options import Scheduler
 
 
 def ages(
-    table: Annotated[Path, typer.Argument(help="Stars with [Fe/H] and any of Teff, log g, magnitudes, parallax.")],
+    table: Annotated[
+        Path,
+        typer.Argument(help="Stars with [Fe/H] and any of Teff, log g, magnitudes, parallax; see `starloom describe`."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the table with ages goes.")],
     family: Annotated[str, typer.Option(help="Isochrones: mist, parsec, dartmouth, basti.")] = "mist",
     youngest: Annotated[float, typer.Option(help="Youngest age of the flat prior (Gyr).")] = 1.0,
@@ -21,7 +24,9 @@ def ages(
     ),
     zero_point: Annotated[float, typer.Option(help="Of the parallaxes (mas): it is subtracted.")] = 0.0,
     most_a_v: Annotated[float, typer.Option(help="Largest A_V (mag) where the table has no a_v.")] = 0.3,
-    survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
+    survey: Annotated[
+        str | None, typer.Option(help="Whose column names and units hold; a wrong name lists them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows from it.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Threads; the result is the same.")] = None,
     scheduler: Scheduler = None,

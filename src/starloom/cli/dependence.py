@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from astropy.table import QTable
+    from numpy.typing import NDArray
 
 app = typer.Typer(no_args_is_help=True, help="How columns of a table depend on one another.")
 
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="FITS, Parquet, ECSV, VOTable or CSV.")]
 Out = Annotated[Path | None, typer.Option(help="Write the result here, as a table of any known kind.")]
 Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
+
+
+def _numbers(rows: QTable, name: str) -> NDArray[np.float64]:
+    """A column without the numbers that stand for a missing one; which these are is said."""
+    import numpy as np
+
+    from starloom.catalog.fill_values import fill_values
+    from starloom.catalog.schema import plain
+
+    values = plain(rows, name)
+    for number in fill_values(values):
+        there = values == number
+        typer.echo(f"warning: column '{name}': {number:g} in {int(there.sum())} rows is taken as missing", err=True)
+        values[there] = np.nan
+    return values
 
 
 @app.command("copula")
@@ -33,7 +53,7 @@ def copula(
     from starloom.dependence.copula import fit_copula
 
     rows = read_table(table)
-    columns = plain(rows, x), plain(rows, y)
+    columns = _numbers(rows, x), _numbers(rows, y)
     w = None if weights is None else plain(rows, weights)
     found = associations(*columns, weights=w)
     typer.echo(f"rows            {found.rows} of {len(rows)}")
@@ -82,9 +102,9 @@ def conditional_map(
     chosen = functional or ("mean" if y is None else "correlation")
     import numpy as np
 
-    z = np.stack([plain(rows, name) for name in covariates], axis=1)
+    z = np.stack([_numbers(rows, name) for name in covariates], axis=1)
     model = ConditionalMap(chosen, level)  # type: ignore[arg-type]
-    columns = plain(rows, x), None if y is None else plain(rows, y)
+    columns = _numbers(rows, x), None if y is None else _numbers(rows, y)
     with shown():
         fitted = model.fit(z, *columns, weights=None if weights is None else plain(rows, weights), seed=seed)
         result = map_on_grid(fitted, covariates, points=points, refits=refits, seed=seed)

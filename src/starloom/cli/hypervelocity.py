@@ -57,7 +57,9 @@ def traceback(
     out: Out,
     potential: PotentialName = "Marchetti2017",
     samples: Annotated[int, typer.Option(help="Draws from each star's errors.")] = 100,
-    survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
+    survey: Annotated[
+        str | None, typer.Option(help="Whose column names and units hold; a wrong name lists them.")
+    ] = None,
     span: Span = 100.0,
     seed: Seed = 1,
     workers: Workers = None,

@@ -11,7 +11,9 @@ from starloom.cli.options import Scheduler
 
 
 def orbits(
-    table: Annotated[Path, typer.Argument(help="Stars with six coordinates: FITS, Parquet, ECSV, VOTable or CSV.")],
+    table: Annotated[
+        Path, typer.Argument(help="Stars with six coordinates (`starloom describe` says whether they are found).")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the table with orbits goes.")],
     potential: Annotated[
         str, typer.Option(help="Name of a potential; a wrong name lists them.")
@@ -19,7 +21,9 @@ def orbits(
     frame: Annotated[str, typer.Option(help="The Sun's place and motion; a wrong name lists them.")] = "astropy_v4.0",
     samples: Annotated[int, typer.Option(help="Draws from each star's errors; 0 for no intervals.")] = 100,
     zero_point: Annotated[float, typer.Option(help="Of the parallaxes (mas): it is subtracted.")] = 0.0,
-    survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
+    survey: Annotated[
+        str | None, typer.Option(help="Whose column names and units hold; a wrong name lists them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows from it.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Threads; the result is the same.")] = None,
     scheduler: Scheduler = None,

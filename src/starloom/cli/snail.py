@@ -27,7 +27,9 @@ def snail(
     youngest: Annotated[float, typer.Option(help="Ages below it (Gyr) are not looked for.")] = 0.05,
     oldest: Annotated[float, typer.Option(help="Ages above it (Gyr) are not looked for.")] = 1.5,
     bootstraps: Annotated[int, typer.Option(help="Resamplings of the stars.")] = 200,
-    survey: Annotated[str | None, typer.Option(help="Whose column names and units hold.")] = None,
+    survey: Annotated[
+        str | None, typer.Option(help="Whose column names and units hold; a wrong name lists them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows from it.")] = 0,
 ) -> None:
     """Say how old the phase spiral of a table of stars looks, in bins of angular momentum.

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import KEY, record
+from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
 from starloom.disk.snail_measurement import FEWEST, SnailAge, check_settings, measure
 from starloom.dynamics.frames import GalacticFrame
+from starloom.dynamics.measured_stars import check_speeds
 from starloom.dynamics.orbits import TIME_UNIT
 from starloom.dynamics.potentials import Potential
 from starloom.dynamics.schema import SCHEMA
@@ -27,6 +30,7 @@ Array = NDArray[np.float64]
 LEAST_PRECISE = 0.2
 FARTHEST = 2.0  # kpc
 Z_TOP = 5.0
+PLACES = ("galactic_radius", "galactic_height", "v_z", "l_z", "guiding_radius", "action_z", "theta_z", "omega_z")
 
 
 class RadialVerticalActions:
@@ -166,6 +170,7 @@ class SnailSample:
         stars = SCHEMA.apply(table, survey, label=label)
         if "distance" not in stars.colnames and "parallax" not in stars.colnames:
             raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; heights need one of them")
+        check_speeds(stars, label)
         texts, why = [""], np.zeros(len(stars), np.int64)  # each star's first reason, as a number
 
         def refuse(where: NDArray[np.bool_], reason: str) -> None:
@@ -177,6 +182,7 @@ class SnailSample:
         for name, values in zip(("ra", "dec", "pmra", "pmdec", "radial_velocity"), seen, strict=True):
             refuse(~np.isfinite(values), f"no {name}")
         refuse(distance > self.farthest, f"farther than {self.farthest:g} kpc")
+        refuse(repeated(stars), "a source_id that an earlier row has")
         ra, dec, pmra, pmdec, speed = seen
         x, v = self.frame.to_galactocentric(ra, dec, distance, pmra, pmdec, speed)
         radius = np.hypot(x[:, 0], x[:, 1])
@@ -185,6 +191,7 @@ class SnailSample:
         refuse(l_z <= 0, "against the disk's rotation")
         guiding = self._guiding_radius(l_z)
         if np.isfinite(self.largest_action_r):
+            keep_given(stars, ["action_r"])
             stars["action_r"] = self._action_r(x, v, refuse) * u.kpc * u.km / u.s
         tables = RadialVerticalActions(self.potential)
         refuse(~((guiding >= tables.radii[0]) & (guiding <= tables.radii[-1])), "guiding radius beyond the tables")
@@ -192,6 +199,7 @@ class SnailSample:
         for bit, reason in REASONS.items():
             refuse((flag & bit) != 0, reason)
         used = why == 0
+        keep_given(stars, [*PLACES, "reason"])
         columns = {
             "galactic_radius": (radius, u.kpc), "galactic_height": (x[:, 2], u.kpc), "v_z": (v[:, 2], u.km / u.s),
             "l_z": (l_z, u.kpc * u.km / u.s), "guiding_radius": (guiding, u.kpc),
@@ -290,6 +298,7 @@ def snails(
     rng = generator(seed)
     found: list[SnailAge | None] = []
     why: list[str] = []
+    counted: list[int] = []
     radius = []
     for low, high in itertools.pairwise(bounds):
         inside = used & (l_z >= low) & (l_z < high)
@@ -305,9 +314,11 @@ def snails(
             )  # fmt: skip
         except CatalogError as error:
             found.append(None)
-            why.append(str(error).split(",")[0])
+            counted.append(int(inside.sum()))
+            why.append(str(error).partition(";")[0])
             continue
         found.append(one)
+        counted.append(int(one.stars))
         why.append("; ".join(one.warnings))
 
     def column(name: str) -> Array:
@@ -316,7 +327,7 @@ def snails(
     table = QTable()
     table["l_z_low"], table["l_z_high"] = bounds[:-1] * u.kpc * u.km / u.s, bounds[1:] * u.kpc * u.km / u.s
     table["guiding_radius"] = np.array(radius) * u.kpc
-    table["stars"] = np.nan_to_num(column("stars")).astype(np.int64)
+    table["stars"] = np.array(counted, dtype=np.int64)
     for name in ("age", "age_low", "age_high", "slope", "slope_low", "slope_high", "fitted", "fitted_error"):
         table[name] = column(name) * u.Gyr
     for name in ("amplitude", "amplitude_error", "phase", "power", "false_alarm"):

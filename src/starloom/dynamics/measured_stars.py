@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from starloom.catalog.schema import plain
 from starloom.dynamics.coordinate_errors import draw_errors
 from starloom.dynamics.schema import ASTROMETRY, PAIRS, SCHEMA
-from starloom.errors import MissingColumnError
+from starloom.errors import MissingColumnError, UnitError
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 MAS = 1.0 / 3.6e6  # deg
 COORDINATES = ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")
+KM_S = 4.740470463  # of 1 mas/yr at 1 kpc
+FASTEST = 3000.0  # km/s, that no star's velocity on the sky reaches but by a wrong unit
 LEAST_PRECISE = 0.2  # relative error of a parallax above which its inverse is no distance
 
 
@@ -30,13 +32,43 @@ def six_coordinates(table: QTable, survey: str | None, label: str, purpose: str)
     ------
     MissingColumnError
         When one of the six coordinates is missing; it says what they are needed for.
+    UnitError
+        When the stars would be too fast for the units that were taken.
     CatalogError
         When the table is empty.
     """
     stars = SCHEMA.apply(table, survey, label=label)
     if "distance" not in stars.colnames and "parallax" not in stars.colnames:
         raise MissingColumnError(f"{label} has neither 'distance' nor 'parallax'; {purpose} need one of them")
+    check_speeds(stars, label)
     return stars
+
+
+def check_speeds(stars: QTable, label: str) -> None:
+    """Raise UnitError when half of a table's stars would cross the sky faster than any star known.
+
+    That is what distances in pc, or proper motions in another unit, become in a column without a unit.
+
+    Parameters
+    ----------
+    stars : from ``SCHEMA.apply``, so that all columns have their canonical units.
+    label : what to call the table in messages.
+    """
+    distance = plain(stars, "distance") if "distance" in stars.colnames else np.full(len(stars), np.nan)
+    if "parallax" in stars.colnames:
+        parallax = plain(stars, "parallax")
+        sure = parallax > 0
+        if "parallax_error" in stars.colnames:
+            sure &= plain(stars, "parallax_error") < LEAST_PRECISE * parallax
+        distance = np.where(np.isfinite(distance), distance, 1.0 / np.where(sure, parallax, np.nan))
+    speed = KM_S * distance * np.hypot(plain(stars, "pmra"), plain(stars, "pmdec"))
+    known = speed[np.isfinite(speed) & (distance > 0)]
+    if len(known) and np.median(known) > FASTEST:
+        raise UnitError(
+            f"{label}: half of the stars would cross the sky at more than {np.median(known):.3g} km/s, with a median "
+            f"distance of {np.nanmedian(distance):.3g} kpc; give the columns of distance (or parallax) and proper "
+            f"motion their units, or convert them to kpc (or mas) and mas/yr"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ PAIRS = tuple((a, b) for number, a in enumerate(ASTROMETRY) for b in ASTROMETRY[
 SCHEMA = Schema(
     name="orbits",
     meaning="stars with all six coordinates",
+    unique=None,  # each row stands for itself: allStar has stars twice, and joins make more
     columns=(
         canonical("source_id"),
         canonical("ra", required=True),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
 from starloom.dynamics.actions import Actions, actions
 from starloom.dynamics.frames import GalacticFrame, PhaseSpace
@@ -88,7 +89,8 @@ class OrbitModel:
         -------
         QTable
             The canonical columns, then the quantities, ``prograde``, and ``reason``: empty where all went well. A row
-            that cannot be used has NaN and its reason; nothing is dropped.
+            that cannot be used has NaN and its reason; nothing is dropped. A column of the table that has the name of a
+            result stays, as ``given_`` and its name.
 
         Raises
         ------
@@ -164,6 +166,8 @@ class OrbitModel:
         # what the actions say of a star that could not be used is no news
         news = ["" if reason else text for reason, text in zip(seen.reasons, found.reason, strict=True)]
         reasons = [", ".join(filter(None, pair)) for pair in zip(seen.notes, news, strict=True)]
+        ends = ("", "_low", "_high") if bounds is not None else ("",)
+        keep_given(stars, [*(f"{name}{end}" for name in QUANTITIES for end in ends), "prograde", "reason"])
         for name, unit in QUANTITIES.items():
             stars[name] = values[name] * u.Unit(unit) if unit else values[name]
             if bounds is not None:

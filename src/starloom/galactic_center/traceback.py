@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.measured_stars import MeasuredStars, six_coordinates
@@ -115,6 +116,8 @@ class Traceback:
             chances["p_unbound"][row] = float(np.mean(made["unbound"]))
             chances["p_fast"][row] = float(np.mean(made["galactocentric_speed"] > self.fast))
             chances["p_center"][row] = _center_chance(made["offset"])
+        keep_given(stars, [f"{name}{end}" for name in QUANTITIES for end in ("", "_low", "_high")])
+        keep_given(stars, [*chances, "remark", "reason"])
         for name, unit in QUANTITIES.items():
             for end, column in zip(("", "_low", "_high"), found[name], strict=True):
                 stars[f"{name}{end}"] = column * u.Unit(unit)

@@ -146,7 +146,8 @@ def calibrate_tables(
     ----------
     fitted : a map on whose features both tables can be placed.
     photometry, spectra : tables with the map's columns.
-    redshift : column of the spectra; what is missing or not positive is a spectrum that gave none.
+    redshift : column of the spectra; what is missing, not positive or a fill value (9.99 far above all others) is a
+        spectrum that gave none.
     bins : column of the photometric table that holds each galaxy's bin (integers, negative for none), or edges in
         redshift. With edges, one half of the spectra, drawn at random, decides which cells make a bin, and the other
         half calibrates it.
@@ -157,13 +158,20 @@ def calibrate_tables(
     workers : threads.
     """
     from starloom.catalog.arrow_tables import require_names
+    from starloom.catalog.fill_values import fill_values
     from starloom.catalog.schema import plain, require_rows
+    from starloom.progress import say
 
     require_rows(photometry, "the photometric table")
     require_rows(spectra, "the table of spectra")
     require_names([redshift, *([patch] if patch else [])], spectra.colnames, "the table of spectra")
+    for table, label in ((photometry, "the photometric table"), (spectra, "the table of spectra")):
+        require_names(fitted.features.columns, table.colnames, label)
     z = plain(spectra, redshift)
     z[~(z > 0)] = np.nan
+    for fill in fill_values(z):  # 9.99 where there is none
+        say(f"redshifts: {fill:g} in {int((z == fill).sum())} spectra is taken as none")
+        z[z == fill] = np.nan
     cell, place = fitted.assign(photometry, workers=workers), fitted.assign(spectra, workers=workers)
     fields = None if patch is None else np.unique(np.asarray(spectra[patch]), return_inverse=True)[1]
     whole = calibration.Spectra(place, z, fields, fitted.features.of(spectra).values)
@@ -238,5 +246,7 @@ def plan_targets(
                 "reachable": plan.reachable, "left_out": plan.left_out, "remark": plan.remark,
             }
         )  # fmt: skip
+    if not rows:
+        raise CatalogError("no bin holds a galaxy; look at the edges of the bins and at the redshifts of the spectra")
     listed = planning.targets(photometry, calibrated.cell, new, value, success=success, seed=seed)
     return QTable({name: [row[name] for row in rows] for name in rows[0]}), listed

@@ -301,7 +301,8 @@ def _scaling(values: Array, scaling: str, names: tuple[str, ...]) -> tuple[Array
     spread = np.sqrt(np.where(there, (filled - center) ** 2, 0.0).sum(axis=0) / count)
     flat = ~(spread > 1e-12 * np.maximum(np.abs(center), 1.0))
     notes = [
-        f"the feature {name!r} is constant or never measured: it tells nothing apart" for name in np.array(names)[flat]
+        f"the feature {name!r} is constant or never measured: it tells nothing apart"
+        for name in np.array(names)[flat].tolist()
     ]
     return center, np.where(flat | (scaling == "none"), 1.0, spread), notes
 

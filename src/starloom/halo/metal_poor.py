@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starloom.catalog.provenance import record
+from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.integrals import angular_momentum
@@ -94,6 +95,7 @@ class MetalPoorDisk:
             for row in np.flatnonzero(where):
                 reasons[row] = ", ".join(filter(None, (reasons[row], text)))
 
+        refuse(repeated(stars), "a source_id that an earlier row has")
         refuse(~np.isfinite(fe_h), "no [Fe/H]")
         refuse((fe_h <= self.fe_h[0]) | (fe_h >= self.fe_h[1]), "[Fe/H] outside the sample")
         refuse((height <= self.height[0]) | (height >= self.height[1]), "|Z| outside the sample")

@@ -13,6 +13,7 @@ _KNOWN = {column.name for column in ORBITS}
 METAL_POOR = Schema(
     name="metal-poor-disk",
     meaning="stars with all six coordinates, [Fe/H], and whatever tells their ages",
+    unique=None,  # a star that is there again gets a reason
     columns=(
         *ORBITS.columns,
         Column("snr", "", "signal-to-noise ratio of the spectrum"),

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
 from starloom.dynamics.frames import GalacticFrame, PhaseSpace
+from starloom.dynamics.measured_stars import check_speeds
 from starloom.dynamics.potentials import Potential
 from starloom.errors import CatalogError
 from starloom.halo.schema import SCHEMA
@@ -92,6 +94,7 @@ def read_sample(
     stars = SCHEMA.apply(table, label=label)
     if len(stars) == 0:
         raise CatalogError(f"{label} has no rows")
+    check_speeds(stars, label)
     columns = [plain(stars, name) for name in ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")]
     phase = frame.to_galactocentric(*columns)
     reasons = _reasons(stars, columns)
@@ -140,6 +143,7 @@ def _reasons(stars: QTable, columns: Sequence[Array]) -> list[list[str]]:
     remark(~((gravity > GIANTS[0]) & (gravity < GIANTS[1])), f"log g not within {GIANTS[0]:g} and {GIANTS[1]:g}")
     if "logg_error" in stars.colnames:
         remark(plain(stars, "logg_error") > LOGG_PRECISION, f"log g less precise than {LOGG_PRECISION:g}")
+    remark(repeated(stars), "a source_id that an earlier row has")
     for name in SURVEY_FLAGS:
         if name in stars.colnames:
             remark(np.asarray(stars[name]) != 0, f"not of the main survey ({name})")

@@ -8,6 +8,7 @@ from starloom.dynamics.schema import SCHEMA as ORBITS
 SCHEMA = Schema(
     name="halo giants",
     meaning="giants with all six coordinates, iron and aluminum, observed by APOGEE",
+    unique=None,  # a star that is there again gets a reason
     columns=(
         *(column for column in ORBITS.columns if column.name != "distance"),
         canonical("distance", required=True),

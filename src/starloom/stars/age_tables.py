@@ -26,6 +26,13 @@ LABELS: dict[str, tuple[str, str]] = {
 }
 """Inputs from which an age can be told: canonical name -> (unit, meaning)."""
 
+BELIEVABLE: dict[str, tuple[float, float]] = {
+    "teff": (1500.0, 100_000.0),
+    "logg": (-2.0, 10.0),
+    **dict.fromkeys(("fe_h", "alpha_m", "c_n"), (-8.0, 8.0)),
+}
+"""What lies outside (-9999, 99.99) stands for a missing value."""
+
 SCHEMA = Schema(
     name="ages",
     meaning="stars with anything that tells their ages, and ages to learn from",

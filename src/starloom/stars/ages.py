@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.errors import CatalogError, ConfigError, FitError, MissingColumnError, ModelFileError
 from starloom.files import write_json
-from starloom.stars.age_tables import LABELS, SCHEMA
+from starloom.stars.age_tables import BELIEVABLE, LABELS, SCHEMA
 from starloom.stats.robust import robust_scatter
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def available_in(source: str | Path, *, label: str = "the table") -> tuple[str, 
 
 
 def _known(table: QTable) -> dict[str, int]:
-    return {
-        name: int(np.isfinite(plain(table, name)).sum()) for name in (*LABELS, STATE) if name in table.colnames
-    }  # fmt: skip
+    there = [name for name in (*LABELS, STATE) if name in table.colnames]
+    values, _ = inputs_of(table, there)
+    return {name: int(np.isfinite(column).sum()) for name, column in zip(there, values.T, strict=True)}
 
 
 def _half_known(counts: dict[str, int], rows: int) -> tuple[str, ...]:
@@ -83,7 +84,8 @@ def inputs_of(table: QTable, names: Sequence[str]) -> tuple[Floats, Floats]:
             raise MissingColumnError(f"the table lacks '{name}', from which this forest tells ages")
         unit = LABELS[name][0] if name in LABELS else ""
         column = plain(table, name, unit or None)
-        column = np.where(np.isfinite(column), column, np.nan)
+        low, high = BELIEVABLE.get(name, (-np.inf, np.inf))
+        column = np.where((column >= low) & (column <= high) & np.isfinite(column), column, np.nan)
         sigma = np.zeros(len(table))
         if f"{name}_error" in table.colnames:
             sigma = np.nan_to_num(plain(table, f"{name}_error", unit or None), nan=0.0, posinf=0.0)
@@ -205,6 +207,7 @@ class AgeForest:
         known = np.isfinite(values)
         outside = known & ((values < self._edges[:, 0]) | (values > self._edges[:, 1]))
         result = table.copy()
+        keep_given(result, [*(f"predicted_age{end}" for end in ("", "_low", "_high", "_error")), "in_domain", "reason"])
         for name, column in (
             ("predicted_age", middle), ("predicted_age_low", low), ("predicted_age_high", high),
             ("predicted_age_error", 0.5 * (high - low)),
@@ -314,7 +317,8 @@ def forest_of_apokasc(
         raise ConfigError(f"APOKASC-2 has no {unknown}; it has {', '.join(offered)}")
     if not chosen:
         raise MissingColumnError(
-            f"{label} has none of the columns that APOKASC-2 tells ages from: {', '.join(offered)}"
+            f"{label} has none of the columns that APOKASC-2 tells ages from, or none known for half of its stars: "
+            f"{', '.join(offered)}; name those to be used (--input), or bring the stars that have them"
         )
     forest = AgeForest(chosen, n_trees=n_trees, seed=seed)
     return forest.fit(stars, trained_on=f"{len(stars)} giants of APOKASC-2 (2018ApJS..239...32P)")

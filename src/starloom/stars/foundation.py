@@ -20,6 +20,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from torch import Tensor
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
 from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, ConfigError
@@ -268,6 +269,7 @@ class StarFoundation:
         for name in stars.colnames:
             if stars[name].ndim == 1:
                 result[name] = stars[name]
+        keep_given(result, ["tokens_used", "domain_share", "in_domain", "reason"])
         for place, name in enumerate(names):
             unit = self.vocabulary[name].unit
             for ending, values in (("", mean[:, place]), ("_error", error[:, place])):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from starloom.catalog.schema import plain, require_rows
 from starloom.errors import CatalogError, UnitError
+from starloom.progress import say
 from starloom.spectra.xp import ARMS, OVERLAP, SAMPLED_NM, XpBases, fit_projection, g_flux
 from starloom.stars.schema import ALIASES, BELIEVABLE, SCHEMA
 from starloom.stars.tokens import Tokens, Vocabulary
@@ -142,6 +143,9 @@ def read_tokens(
         )
     empty = ~np.isfinite(values).any(axis=1)
     reason[empty & (reason == "")] = "no spectrum, color or label that is not missing"
+    unread = ~empty & (reason != "")
+    if unread.any():
+        say(f"{label}: {int(unread.sum())} stars have a spectrum that is not looked at: it needs phot_g_mean_mag")
     reason[~empty] = ""
     return Tokens(values.astype(np.float32), errors.astype(np.float32), reason)
 

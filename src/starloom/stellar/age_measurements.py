@@ -97,16 +97,20 @@ class Measured:
         def column(name: str) -> Floats:
             return plain(stars, name) if name in stars.colnames else np.full(rows, np.nan)
 
+        def within(name: str, low: float, high: float) -> Floats:
+            values = column(name)
+            return np.where((values >= low) & (values <= high), values, np.nan)
+
         def precision(value: Floats, error: Floats, floor: float) -> Floats:
             # an error that is not there, or not possible, counts as the floor alone; with neither the value is no use
             total = np.hypot(np.where(error > 0, error, 0.0), floor)
             with np.errstate(divide="ignore"):
                 return np.where(np.isfinite(value) & (total > 0), 1.0 / total**2, 0.0)
 
-        teff, logg, fe_h = column("teff"), column("logg"), column("fe_h")
-        teff = np.where(teff > 0, teff, np.nan)
+        # what lies outside (-9999, 99.99) stands for a missing value; in the fit it would say that no model fits
+        teff, logg, fe_h = within("teff", 1.0, 1e6), within("logg", -5.0, 20.0), within("fe_h", -20.0, 20.0)
         if raised:
-            fe_h = salaris(fe_h, np.nan_to_num(column("alpha_m")))
+            fe_h = salaris(fe_h, np.nan_to_num(within("alpha_m", -5.0, 5.0)))
         in_log = np.log(10.0) * teff
         packed = np.stack(
             [
@@ -123,7 +127,7 @@ class Measured:
         weights = np.zeros_like(magnitudes)
         for place, band in enumerate(lattice.bands):
             name = band_column(band)
-            value = column(name)
+            value = within(name, -50.0, 60.0)
             magnitudes[:, place] = np.nan_to_num(value)
             weights[:, place] = precision(value, column(f"{name}_error"), floors.magnitude)
         known = np.zeros((rows, 4))

@@ -30,6 +30,7 @@ def band_column(band: str) -> str:
 SCHEMA = Schema(
     name="ages",
     meaning="stars with [Fe/H] and any of Teff, log g, magnitudes, parallax or distance",
+    unique=None,
     columns=(
         canonical("source_id"),
         canonical("fe_h", meaning="[Fe/H] at birth", required=True),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
 from starloom.catalog.schema import plain
 from starloom.errors import ConfigError
@@ -33,6 +34,7 @@ BLOCK = 32  # stars whose draws come from one generator
 EDGE = 0.1  # share of the posterior in the outermost cells above which a star is said to be at the edge
 TURN_OFF_LOGG = (3.8, 4.3)
 _PRIORS = {"volume": 0, "exponential": 1, "flat": 2}
+_REMARKS = ("age_at_edge", "age_information", "chi2", "measured", "reason")
 _QUANTITIES = {
     "age": "Gyr",
     "initial_mass": "Msun",
@@ -209,8 +211,8 @@ class StarAges:
             star_mass, eep, initial_fe_h, distance, a_v, model_teff and model_logg (those of the models, after the fit),
             ``distance_error`` (half of the interval, for orbits),
             ``age_at_edge`` (the posterior leans on an end of the age range: the interval is a limit),
-            ``age_information`` (nats gained over the flat prior), ``chi2``, ``measured`` and ``reason``. Distances and
-            extinctions which the table had are kept as ``given_distance``, ``given_a_v``.
+            ``age_information`` (nats gained over the flat prior), ``chi2``, ``measured`` and ``reason``. What the table
+            had under one of these names is kept as ``given_distance``, ``given_a_v``, ``given_age`` and so on.
 
         Raises
         ------
@@ -224,9 +226,8 @@ class StarAges:
         if len(found.reasons) != len(stars):
             raise ConfigError(f"there are posteriors of {len(found.reasons)} stars for a table of {len(stars)} rows")
         result = stars.copy()
-        for name in ("distance", "distance_error", "a_v", "a_v_error"):
-            if name in result.colnames:
-                result.rename_column(name, f"given_{name}")
+        keep_given(result, [f"{name}{end}" for name in _QUANTITIES for end in ("", "_low", "_high")])
+        keep_given(result, ["distance_error", "a_v_error", *_REMARKS])
         usable = found.usable
         for name, unit in _QUANTITIES.items():
             points = np.full((len(stars), 3), np.nan)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
 from starloom.catalog.tables import read_table
 from starloom.errors import ConfigError, ModelFileError
@@ -90,7 +91,8 @@ class FittedStream:
             For each component ``p_NAME`` (best fit), ``p_NAME_low``, ``p_NAME_high`` (central 90 % of the bootstrap
             ensemble, symmetric in the log odds), ``p_member`` (all components but the background), ``features_used``,
             ``phi1``, ``phi2``, ``pm_phi1_cosphi2`` and ``pm_phi2`` where the model uses them, and ``reason``: why a row
-            was not used (then NaN).
+            was not used (then NaN). Coordinates of the stream that the table had are replaced; other columns of these
+            names stay, as ``given_`` and their name.
         """
         import astropy.units as u
 
@@ -98,6 +100,8 @@ class FittedStream:
         blocks = [self._block(result[low : low + BLOCK]) for low in range(0, len(result), BLOCK)]
         blocks = blocks or [self._block(result)]
         units = {"phi1": u.deg, "phi2": u.deg, **dict.fromkeys(PM, u.mas / u.yr)}
+        # coordinates of the stream that the table has are replaced, everything else of these names is kept
+        keep_given(result, [name for name in blocks[0] if not (name in units and name in result.colnames)])
         for name in blocks[0]:
             values = np.concatenate([block[name] for block in blocks])
             result[name] = values * units[name] if name in units else values

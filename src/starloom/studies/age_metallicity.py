@@ -182,8 +182,8 @@ def _over_place(
             "rank correlation of rho with the kinematic temperature",
             _rank_correlation(np.concatenate(rhos), np.concatenate(warm)), "",
             bar=Bar("<=", -0.3) if simulated else None, meaning=f"median {warmth} over the places of all maps; "
-            "negative: the correlation of age and metallicity is there where orbits are hot",
-            published=Published(-1.0, f"{PATIL}: about zero where cold, negative where hot (in words)"),
+            "negative: the correlation of age and metallicity is there where orbits are hot, as "
+            f"{PATIL} says in words",
         )  # fmt: skip
     return drawn
 

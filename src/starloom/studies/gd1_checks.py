@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from starloom.results.record import Bar, Published, Results
+from starloom.results.record import Bar, Results
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -91,10 +91,11 @@ def velocity_members(results: Results, membership: QTable, spectra: QTable) -> N
     with_photometry = np.asarray(membership["features_used"])[match.right][judged] > 3
     member = np.asarray(observed["mem"], dtype=bool)
     results.number("velocity members in the input", float(member.sum()), "stars")
+    known = "made members" if results.simulated else "members by MMT/Hectochelle velocity and [Fe/H]"
     for limit, least in ((0.5, 28), (0.8, 20)):
         results.number(
             f"velocity members with P > {limit}", float((p[member] > limit).sum()), "stars",
-            bar=Bar(">=", float(least)), meaning="members by MMT/Hectochelle velocity and [Fe/H], unseen by the fit",
+            bar=Bar(">=", float(least)), meaning=f"{known}, unseen by the fit",
         )  # fmt: skip
         results.number(
             f"velocity members with photometry and P > {limit}",
@@ -149,7 +150,6 @@ def gap_at_forty(results: Results, features: QTable, deepest: Sequence[float]) -
         "significance of the density minimum near -40", significance, "sigma",
         bar=None if results.simulated else Bar(">=", 2.0),
         meaning=f"{low:.1f} to {high:.1f} deg holds {ratio:.2f} of what a smooth stream would; this stretch alone, the "
-        "search for it not counted",
-        published=Published(-40.0, "arXiv:2311.16960: gaps near -40, -20 and -5 deg (place, not significance)"),
+        "search for it not counted (arXiv:2311.16960 has gaps near -40, -20 and -5 deg)",
     )  # fmt: skip
     results.number("gaps and overdensities found", float(len(features)), "", meaning="p < 0.05, the search counted")

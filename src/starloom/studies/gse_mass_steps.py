@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from starloom.dynamics.potentials import Potential, potential
+from starloom.errors import CatalogError
 from starloom.halo.completeness import CompletenessMap, KinematicTest, MeridionalCompleteness, along_fields, count_at
 from starloom.halo.density import DensityModel
 from starloom.halo.likelihood import HaloLikelihood, Volume
@@ -167,7 +168,8 @@ class Analysis:
     @classmethod
     def prepare(cls, config: Config, table: QTable, folder: RunFolder, workers: int) -> Analysis:
         """Fields, cuts and orbits."""
-        from starloom.halo.sample import read_sample
+        from starloom.halo.likelihood import LEAST_STARS
+        from starloom.halo.sample import count_reasons, read_sample
 
         fractions, record = survey_fields()
         wanted = tuple(dict.fromkeys([config.selection, *SELECTIONS]))
@@ -175,6 +177,14 @@ class Analysis:
             table, fractions, potential(POTENTIAL), selections=wanted, samples=config.probabilities,
             focal_length=config.focal_length, seed=config.seed, workers=workers,
         )  # fmt: skip
+        chosen = len(sample.places("accreted", config.selection))
+        if chosen < LEAST_STARS:
+            left_out = "; ".join(f"{text}: {count}" for text, count in count_reasons(sample).items())
+            raise CatalogError(
+                f"{chosen} of {len(table)} stars are accreted giants inside the selection {config.selection}, and a "
+                f"density takes {LEAST_STARS} at the least; {int(sample.usable.sum())} stars are usable"
+                + (f" ({left_out})" if left_out else "")
+            )
         records = [record, stellar_models(config.grid)[2]]
         return cls(config, fractions, sample, records, workers, folder.checkpoints)
 

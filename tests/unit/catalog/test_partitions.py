@@ -157,3 +157,10 @@ def test_paths_and_files_that_cannot_be_read(folder, tmp_path):
     write_table({"id": [1], "other": [2]}, folder / "d.parquet")
     with pytest.raises(CatalogError, match=r"d\.parquet does not have the columns of .*b\.parquet: .*other, ra"):
         list(iterate(folder))
+
+
+def test_lists_of_other_lengths_in_another_part(tmp_path):
+    pq.write_table(pa.table({"ragged": [[1.0], [1.0], [1.0, 2.0], [3.0]]}), tmp_path / "ragged.parquet")
+    with pytest.raises(CatalogError, match="'ragged' has lists of other lengths in batch 1"):
+        map_partitions(lambda batch: batch, tmp_path / "ragged.parquet", tmp_path / "out.parquet", rows=2)
+    assert not (tmp_path / "out.parquet").exists()

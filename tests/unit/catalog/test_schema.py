@@ -7,8 +7,9 @@ from astropy.table import MaskedColumn, QTable
 
 from starloom.catalog.arrow_tables import UNRECOGNIZED
 from starloom.catalog.schema import Column, Schema, canonical, plain, require_rows
-from starloom.catalog.surveys import CANONICAL, SURVEYS, Survey
+from starloom.catalog.surveys import CANONICAL, SURVEYS, Survey, identify
 from starloom.catalog.tables import read_table
+from starloom.dynamics.schema import SCHEMA as ORBITS
 from starloom.errors import CatalogError, MissingColumnError, UnitError
 
 STARS = Schema(
@@ -113,12 +114,12 @@ def test_abundances_and_magnitudes_with_and_without_units():
 
 
 def test_missing_columns_are_named_with_what_was_looked_for_and_what_is_close():
-    table = read_table({"RA_ICRS": [1.0], "decl": [2.0], "pm_ra_cosdec": [1.0]})
+    table = read_table({"RA_deg": [1.0], "decl": [2.0], "pm_ra_cosdec": [1.0]})
     with pytest.raises(MissingColumnError) as caught:
         STARS.apply(table, label="stars.fits")
     message = str(caught.value)
-    assert message.startswith("stars.fits lacks the columns 'ra' (right ascension; looked for ra, RA)")
-    assert "'dec' (declination; looked for dec, DEC; closest there: decl)" in message
+    assert message.startswith("stars.fits lacks the columns 'ra' (right ascension; looked for ra, RA, Ra)")
+    assert "'dec' (declination; looked for dec, DEC, Dec; closest there: decl)" in message
     assert "needed for stars" in message
     with pytest.raises(MissingColumnError, match="looked for ra, RAdeg, RA"):
         STARS.apply(table, "streamfinder_dr3")
@@ -126,6 +127,70 @@ def test_missing_columns_are_named_with_what_was_looked_for_and_what_is_close():
 
 def test_capitals_are_found():
     assert STARS.apply(read_table({"RA": [1.0], "DEC": [2.0]})).colnames == ["ra", "dec"]
+    assert STARS.apply(read_table({"Ra": [1.0], "Dec": [2.0]})).colnames == ["ra", "dec"]
+
+
+def test_names_of_a_survey_are_found_in_capitals():
+    table = read_table(
+        {"RA": [1.0], "DEC": [2.0], "PM_PHI1": [3.0], "G_MEAN_PSF_MAG": [20.0], "I_MEAN_PSF_MAG": [19.0]}
+    )
+    assert identify(table)[0][0] == "gd1_tutorial"
+    schema = Schema("magnitudes", "stars", (Column("g_mag", "mag", "g"), Column("pm_phi1_cosphi2", "mas/yr", "along")))
+    assert schema.match(table).found == {"g_mag": "G_MEAN_PSF_MAG", "pm_phi1_cosphi2": "PM_PHI1"}
+    far = Schema("places", "stars", (Column("distance", "kpc", "distance from the Sun"),))
+    apogee = {"VHELIO_AVG": [10.0], "FE_H": [0.0], "WEIGHTED_DIST": [1500.0]}
+    assert plain(far.apply(read_table(apogee)), "distance").tolist() == [1.5]
+
+
+def test_a_band_is_not_found_under_the_name_of_another():
+    bands = Schema(
+        "bands", "magnitudes", (Column("g", "mag", "g"), Column("r", "mag", "r"), Column("g_mag", "mag", ""))
+    )
+    found = bands.match(read_table({"G": [1.0], "R": [2.0], "G_mag": [3.0]}))
+    assert found.found == {}
+
+
+def test_a_column_that_the_survey_does_not_have_is_in_the_canonical_unit():
+    apogee = {"RA": [1.0], "DEC": [2.0], "VHELIO_AVG": [10.0]}
+    distances = Schema("places", "stars", (Column("distance", "kpc", "distance from the Sun"),))
+    assert plain(distances.apply(read_table({**apogee, "distance": [1.5]})), "distance").tolist() == [1.5]
+    assert plain(distances.apply(read_table({**apogee, "weighted_dist": [1500.0]})), "distance").tolist() == [1.5]
+
+
+def test_identifiers_may_be_text():
+    ids = Schema("ids", "stars", (Column("source_id", "", "identifier", kind="integer"),))
+    written = ["4611686018427387905", "Gaia DR3 2", " Gaia EDR3 3"]
+    assert ids.apply(read_table({"source_id": written}))["source_id"].tolist() == [4611686018427387905, 2, 3]
+    with pytest.raises(CatalogError, match=r"'2M0001' in row 1; convert the column, or give it another name"):
+        ids.apply(read_table({"source_id": ["1", "2M0001"]}))
+    with pytest.raises(CatalogError, match="whole numbers are needed"):
+        ids.apply(read_table({"source_id": ["9999999999999999999"]}))
+
+
+def test_stars_of_apogee_without_a_match_in_gaia_are_not_one_star():
+    table = {"VHELIO_AVG": [1.0, 2.0, 3.0], "GAIAEDR3_SOURCE_ID": [0, 0, 5], "TEFF": [-9999.0, 4500.0, 5000.0]}
+    columns = (Column("source_id", "", "identifier", kind="integer"), Column("teff", "K", "temperature"))
+    found = Schema("giants", "giants", columns).apply(read_table(table))
+    assert found["source_id"].mask.tolist() == [True, True, False]
+    assert np.isnan(plain(found, "teff")).tolist() == [True, False, False]
+
+
+def test_a_schema_says_whether_a_star_may_be_there_twice():
+    twice = read_table({"source_id": [1, 1]})
+    columns = (Column("source_id", "", "identifier", kind="integer"),)
+    assert len(Schema("rows", "rows", columns, unique=None).apply(twice)) == 2
+    with pytest.raises(CatalogError, match="more than once"):
+        Schema("stars", "stars", columns).apply(twice)
+    with pytest.raises(CatalogError, match="more than once"):
+        Schema("rows", "rows", columns, unique=None).apply(twice, unique="source_id")
+
+
+def test_gaia_as_vizier_serves_it():
+    table = {"Source": [1], "RA_ICRS": [10.0], "DE_ICRS": [5.0], "Plx": [2.0], "e_Plx": [0.1], "pmRA": [1.0]}
+    found = ORBITS.match(read_table({**table, "pmDE": [1.0], "RV": [30.0], "PlxpmRAcor": [0.2]}))
+    assert found.survey == "gaia_vizier"
+    assert found.usable
+    assert found.found["parallax_pmra_corr"] == "PlxpmRAcor"
 
 
 def test_wrong_units():

@@ -185,11 +185,12 @@ def test_arrow_types_that_tables_do_not_have(tmp_path):
     assert np.isnan(back["nothing"]).all()
     assert back["pair"].shape == (2, 2)
     assert np.isnan(back["pair"][1]).all()
-    for bad in ([[1.0], [1.0, 2.0]], [{"a": 1}, {"a": 2}]):
-        pq.write_table(pa.table({"good": [1, 2], "bad": bad}), tmp_path / "bad.parquet")
-        with pytest.raises(CatalogError, match=r"bad\.parquet: column 'bad'"):
-            read_table(tmp_path / "bad.parquet")
-        assert read_table(tmp_path / "bad.parquet", columns=["good"]).colnames == ["good"]
+    pq.write_table(pa.table({"good": [1, 2], "bad": [{"a": 1}, {"a": 2}]}), tmp_path / "bad.parquet")
+    with pytest.raises(CatalogError, match=r"bad\.parquet: column 'bad'"):
+        read_table(tmp_path / "bad.parquet")
+    assert read_table(tmp_path / "bad.parquet", columns=["good"]).colnames == ["good"]
+    pq.write_table(pa.table({"ragged": [[1.0], [1.0, 2.0]]}), tmp_path / "ragged.parquet")
+    np.testing.assert_array_equal(read_table(tmp_path / "ragged.parquet")["ragged"], [[1.0, np.nan], [1.0, 2.0]])
 
 
 def test_frames_in_memory():
@@ -384,3 +385,65 @@ def test_descriptions_are_kept_in_parquet(tmp_path):
     table = QTable({"ra": [1.0] * u.deg})
     table["ra"].info.description = "right ascension"
     assert read_table(write_table(table, tmp_path / "t.parquet"))["ra"].info.description == "right ascension"
+
+
+CSV_ROWS = "ra,dec,note\n1.5,2.5,a\n3.5,4.5,b\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CSV_ROWS.replace(",", ";"),
+        CSV_ROWS.replace(",", "\t"),
+        CSV_ROWS.replace("ra,dec,note", "ra, dec , note"),
+        "# made by me\n# on a day\n" + CSV_ROWS,
+        "\ufeff" + CSV_ROWS,
+        ",ra,dec,note\n0,1.5,2.5,a\n1,3.5,4.5,b\n",
+    ],
+)
+def test_csv_as_people_write_it(tmp_path, text):
+    path = tmp_path / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    found = read_table(path)
+    assert found.colnames == ["ra", "dec", "note"]
+    assert found["dec"].tolist() == [2.5, 4.5]
+
+
+def test_csv_of_numpy_savetxt_has_its_names_in_a_remark(tmp_path):
+    path = tmp_path / "mine.csv"
+    np.savetxt(path, [[1.0, 2.0], [3.0, 4.0]], delimiter=",", header="ra,dec")
+    found = read_table(path)
+    assert found.colnames == ["ra", "dec"]
+    assert len(found) == 2
+
+
+def test_an_index_that_is_none_is_an_error(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(",ra\n5,1.5\n7,2.5\n")
+    with pytest.raises(CatalogError, match="column 1 has an empty name"):
+        read_table(path)
+
+
+def test_fits_with_lists_of_different_lengths(tmp_path):
+    from astropy.io import fits
+
+    lists = np.array([np.arange(n, dtype="f4") for n in (1, 3, 0)], dtype=object)
+    columns = [fits.Column("ra", "D", array=[1.0, 2.0, 3.0]), fits.Column("spectrum", "PE()", array=lists)]
+    path = tmp_path / "mine.fits"
+    fits.BinTableHDU.from_columns(columns).writeto(path)
+    found = read_table(path)
+    np.testing.assert_array_equal(found["spectrum"], [[0, np.nan, np.nan], [0, 1, 2], [np.nan, np.nan, np.nan]])
+
+
+def test_lists_of_very_different_lengths_are_an_error():
+    lists = [[1.0]] * 2000 + [[1.0] * 1000]
+    with pytest.raises(CatalogError, match="very different lengths"):
+        read_table(pa.table({"a": lists}))
+
+
+def test_ecsv_with_a_sky_coordinate(tmp_path):
+    from astropy.coordinates import SkyCoord
+
+    path = tmp_path / "mine.ecsv"
+    QTable({"id": [1, 2], "place": SkyCoord([1, 2], [3, 4], unit="deg")}).write(path)
+    assert read_table(path)["id"].tolist() == [1, 2]

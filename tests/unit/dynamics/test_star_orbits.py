@@ -153,3 +153,29 @@ def test_bad_input(tmp_path):
     with pytest.raises(ConfigError, match="samples"):
         model(samples=-1)
     assert len(model(samples=3).predict(table[:1])) == 1
+
+
+def test_what_a_table_had_under_the_name_of_a_result_is_kept():
+    table = stars(3, errors=False)
+    table["eccentricity"], table["reason"] = [0.1, 0.2, 0.3], ["mine", "", ""]
+    found = model(samples=0).predict(table)
+    assert found["given_eccentricity"].tolist() == [0.1, 0.2, 0.3]
+    assert found["given_reason"].tolist() == ["mine", "", ""]
+    assert not np.isclose(np.asarray(found["eccentricity"]), [0.1, 0.2, 0.3]).any()
+
+
+def test_a_star_may_be_there_twice():
+    table = stars(2, errors=False)[[0, 1, 0]]
+    found = model(samples=0).predict(table)
+    assert found["energy"][0] == found["energy"][2]
+
+
+@pytest.mark.parametrize("column", ["distance", "parallax"])
+def test_distances_in_another_unit_are_not_taken_in_silence(column):
+    table = stars(20, errors=False)
+    if column == "distance":
+        table["distance"] = 1000.0 / table["parallax"].value
+    else:
+        table["parallax"] = 1e-3 * table["parallax"].value
+    with pytest.raises(UnitError, match=r"cross the sky at more than .* km/s, with a median distance of"):
+        model(samples=0).predict(table)

@@ -168,6 +168,15 @@ def test_a_sample_says_why_stars_are_left_out():
     assert (known[np.asarray(sample.table["inside_e-Lz"])[sample.usable]].mean()) > known.mean()
 
 
+def test_a_star_that_is_there_again_counts_once():
+    table = giants()
+    table["source_id"] = np.arange(len(table))
+    table["source_id"][7] = 2
+    sample = read_sample(table, fractions(), GALAXY)
+    assert sample.usable.sum() == len(table) - 1
+    assert sample.table["reason"][7] == "a source_id that an earlier row has"
+
+
 def test_shares_of_draws_without_errors_are_yes_or_no():
     table = giants()["ra", "dec", "distance", "pmra", "pmdec", "radial_velocity"]
     found = shares_of_draws(table, {"e-Lz": kinematic("e-Lz")}, potential=GALAXY, frame=FRAME, samples=5)["e-Lz"]

@@ -162,3 +162,10 @@ def test_published_tables():
     dwarfs = harps_stars(harps)
     assert len(dwarfs) == 1
     assert dwarfs["y_mg"][0] == pytest.approx(-0.1)
+
+
+def test_fill_values_tell_no_age():
+    table = QTable({"teff": [-9999.0, 4800.0], "fe_h": [0.1, 0.0], "logg": [-9999.0, -9999.0]})
+    values, _ = inputs_of(table, ["teff", "fe_h"])
+    np.testing.assert_array_equal(np.isnan(values), [[True, False], [False, False]])
+    assert available(table) == ("teff", "fe_h")

@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.table import MaskedColumn, QTable
 
+from starloom import progress
 from starloom.catalog.tables import read_table
 from starloom.errors import CatalogError, UnitError
 from starloom.spectra.xp import g_flux
@@ -119,3 +120,14 @@ def test_spectra_that_cannot_be_used(model, others):
     relative["flux"] = np.ones((len(others), 343))
     with pytest.raises(UnitError, match="multiply relative fluxes back"):
         model.tokens(relative)
+
+
+def test_a_spectrum_that_is_not_looked_at_is_said(model, others, capsys):
+    part = others[:5].copy()
+    part["phot_g_mean_mag"][1] = np.nan * u.mag
+    part["bp_rp"] = np.full(5, 1.0) * u.mag
+    part.remove_columns([name for name in ("phot_bp_mean_mag", "phot_rp_mean_mag") if name in part.colnames])
+    with progress.shown():
+        found = model.tokens(part)
+    assert (found.reason == "").all()
+    assert "1 stars have a spectrum that is not looked at: it needs phot_g_mean_mag" in capsys.readouterr().err

@@ -209,6 +209,25 @@ def test_a_missing_value_is_a_missing_column(made, model):
     assert a.measured[0] == b.measured[0] == 5
 
 
+def test_fill_values_are_missing_values(made, model):
+    table = consistent(made)
+    lacking, filled = table.copy(), table.copy()
+    lacking["logg"], lacking["i_mag"] = [np.nan], [np.nan]
+    filled["logg"], filled["i_mag"], filled["alpha_m"] = [-9999.0], [99.99], [-9999.0]
+    a, b = model.posteriors(lacking), model.posteriors(filled)
+    np.testing.assert_array_equal(a.age_probability, b.age_probability)
+    assert a.measured[0] == b.measured[0]
+
+
+def test_what_a_table_had_under_the_name_of_a_result_is_kept(made, model):
+    found = model.predict(consistent(made, Age=7.0, EEP=300.0))
+    assert found["given_Age"][0] == 7.0
+    assert found["given_EEP"][0] == 300.0
+    assert found["given_a_v"][0].value == 0.1
+    assert found["age"].unit == u.Gyr
+    assert len({name.lower() for name in found.colnames}) == len(found.colnames)
+
+
 def test_rows_workers_and_units_change_nothing(made, lattice):
     one = consistent(made)
     rng = np.random.default_rng(2)

@@ -10,6 +10,7 @@ import torch
 from astropy import units as u
 from astropy.table import vstack
 
+from starloom.catalog.tables import write_table
 from starloom.errors import CatalogError, ConfigError, FitError
 from starloom.streams.photometry import segment_density
 from starloom.streams.stream_completion import model_for
@@ -129,3 +130,12 @@ def test_a_track_that_turns_back(table, points):
     file = StreamFile.of({"frame": "GD1Koposov10", "phi1": [-70, -20], "phi2": [-5, 5], "track": points})
     with pytest.raises(ConfigError, match=r"turns back in phi1.*one phi2 at each phi1"):
         model_for(file, table)
+
+
+def test_columns_in_capitals_stay_and_can_be_written_as_fits(fitted, table, tmp_path):
+    some = table[:200].copy()
+    some["PHI1"], some["reason"] = np.zeros(200), "mine"
+    found = fitted.predict(some)
+    assert (found["given_PHI1"] == 0).all()
+    assert (found["given_reason"] == "mine").all()
+    write_table(found, tmp_path / "found.fits")
