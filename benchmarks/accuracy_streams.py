@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 import stream_oracle
 from astropy.table import QTable
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from starloom.results.record import Bar
 from starloom.streams import mock, tailored_mock
-from starloom.streams.gaps import find_gaps
+from starloom.streams.gaps import find_gaps, search, stream_bins
 from starloom.streams.tracks import ReferenceTrack, fitted_track
 from starloom.studies import gd1_stream, stream_mock, stream_mock_models
 
@@ -158,12 +159,16 @@ def measure_tailored(seed: int, *, members: int, steps: int) -> Numbers:
         numbers |= {f"covered_{name}": int(held.sum()) for name, held in inside.items()}
         wide = made.gaps[np.diff(made.gaps, axis=1)[:, 0] > stream_mock.GAP]
         features = find_gaps(fitted, made.table, seed=seed)
+        inner = wide[(wide[:, 0] > tailored_mock.PHI1[0]) & (wide[:, 1] < tailored_mock.PHI1[1])]
         numbers |= {
             "points": len(inside["phi2"]),
             "covered": sum(int(held.sum()) for held in inside.values()),
             "points_of_all": sum(len(held) for held in inside.values()),
             "gaps": len(wide),
             "gaps_found": stream_mock.gaps_found(features, wide)[0],
+            "gaps_of_oracle": stream_mock.gaps_found(gaps_of_oracle(made, seed), wide)[0],
+            "inner_gaps": len(inner),
+            "inner_gaps_found": stream_mock.gaps_found(features, inner)[0],
             "features": len(features),
         }
     oracle = stream_mock.tailored_oracle(made)
@@ -171,6 +176,20 @@ def measure_tailored(seed: int, *, members: int, steps: int) -> Numbers:
         "oracle_found": int((oracle > LIMIT)[true].sum()),
         "oracle_false": int((oracle > LIMIT)[~true].sum()),
     }
+
+
+def gaps_of_oracle(made: tailored_mock.TailoredMock, seed: int) -> QTable:
+    """The gaps that the same search finds when it is told which star is a member."""
+    phi1 = made.table["phi1"].value
+    true = (np.asarray(made.table["component"]) == "stream").astype(float)
+    edges = stream_bins(phi1, true)
+    found = search(
+        edges, np.histogram(phi1, edges, weights=true)[0], np.ones(len(edges) - 1), seed=seed, widths=(1.0, 15.0)
+    )
+    return QTable(
+        {"kind": [row["kind"] for row in found]}
+        | {name: [row[name] for row in found] * u.deg for name in ("phi1_low", "phi1_high")}
+    )
 
 
 TAILORED = Experiment(
@@ -194,6 +213,10 @@ TAILORED_SYSTEM = System(
         LongBar("collapsed fits", TAILORED, share("collapsed"), Bar("<=", 0.0), "under half the members", percent=True),
         LongBar("gaps wider than 4 deg found", TAILORED, ratio("gaps_found", "gaps"), Bar(">=", 0.95),
                 "both edges within 1 deg", percent=True),
+        LongBar("gaps found by an oracle", TAILORED, ratio("gaps_of_oracle", "gaps"), None,
+                "the same search, told which star is a member", percent=True),
+        LongBar("gaps found that have stream on both sides", TAILORED, ratio("inner_gaps_found", "inner_gaps"), None,
+                "a made gap that runs to the end of the stream leaves a shorter stream", percent=True),
         LongBar("coverage of the 90 % track bands", TAILORED, ratio("covered", "points_of_all"),
                 Bar("in", (0.85, 0.95)), "phi2 and distance modulus, pooled", percent=True),
         LongBar("coverage of phi2", TAILORED, ratio("covered_phi2", "points"), percent=True),

@@ -99,6 +99,21 @@ def test_scoring_another_table(result, folder):
     assert inner == again
 
 
+def test_a_table_without_magnitudes_is_scored_and_told_of(folder, result):
+    stars = read_table(folder / "stars.parquet")
+    stars.remove_columns([name for name in stars.colnames if name.endswith("_psf_mag")])
+    write_table(stars, folder / "bare.parquet")
+    found = own_stream.score(result, folder / "bare.parquet", folder / "bare_scored.parquet")
+    assert found["absent"] == ["g_mag", "i_mag"]
+    assert own_stream.score(result, folder / "stars.parquet", folder / "scored.parquet")["absent"] == []
+    scored = read_table(folder / "bare_scored.parquet")
+    used = np.asarray(scored["reason"]) == ""
+    assert (np.asarray(scored["features_used"])[used] == 3).all()
+    true = (np.asarray(stars["component"]) != "background")[used]
+    # fewer features: less is known, but the members are still as many as they are, within a quarter
+    assert np.asarray(scored["p_member"])[used].sum() == pytest.approx(true.sum(), rel=0.25)
+
+
 def test_an_interrupted_fit_goes_on(folder, result, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     penalty, calls = Mixture.penalty, []

@@ -58,6 +58,8 @@ def score(
         found = own_stream.score(folder, table, out)
     for reason, count in found["reasons"].items():
         typer.echo(f"warning: {count} stars not used: {reason}", err=True)
+    if absent := found["absent"]:
+        typer.echo(f"warning: the table lacks {', '.join(absent)}: its stars were judged without", err=True)
     typer.echo(
         f"{found['used']} of {found['rows']} stars scored; expected members {found['expected']:.1f}, "
         f"P > 0.5: {found['above_half']}"

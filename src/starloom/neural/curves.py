@@ -11,12 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from starloom.errors import ConfigError
 
 _SPLINES = 32
+_EDGE = 0.02  # of a range: no curve begins closer to its ends, where the logistic is flat
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,34 @@ class Curves(nn.Module):
         place = ((x - low) / (high - low) * (len(self.grid) - 1)).clamp(0.0, len(self.grid) - 1.0)
         index = place.long().clamp(max=len(self.grid) - 2)
         return index, (place - index).to(self.grid.dtype)
+
+    def start_at(self, name: str, x: ArrayLike, values: ArrayLike) -> None:
+        """Let a curve of every member begin near values at points x, (n,) each; in between it is as smooth as may be.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such curve.
+        """
+        names = [curve.name for curve in self.curves]
+        if name not in names:
+            raise ConfigError(f"no curve {name!r}; there are {', '.join(names)}")
+        place = names.index(name)
+        low, span = float(self.low[place]), float(self.span[place])
+        points = torch.as_tensor(np.asarray(x, dtype=np.float64))
+        target = (torch.as_tensor(np.asarray(values, dtype=np.float64)) - low) / span
+        with torch.no_grad():
+            self.details[..., place] = 0.0
+            now = read_off(self()[..., place : place + 1], self.places(points))[..., 0].double()
+            wanted = torch.logit(target.clamp(_EDGE, 1.0 - _EDGE)) - torch.logit((now - low) / span)
+            begin, end = self.x_range
+            basis = splines((points - begin) / (end - begin))
+            # second differences, so that what no point holds goes on straight; first ones, faintly, for one point alone
+            second = torch.diff(torch.eye(_SPLINES, dtype=torch.float64), n=2, dim=0)
+            first = torch.diff(torch.eye(_SPLINES, dtype=torch.float64), dim=0)
+            normal = basis.T @ basis + 0.1 * second.T @ second + 1e-4 * first.T @ first
+            solved = torch.linalg.solve(normal, basis.T @ wanted.T)
+            self.details[..., place] = solved.T.to(self.details.dtype)
 
     def roughness(self, values: Tensor) -> Tensor:
         """Negative log prior of smoothness, shape (members,).

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlogy
+from scipy.special import gammainc, xlogy
 
 from starloom.errors import ConfigError
 from starloom.seeds import generator
+from starloom.streams.field_holes import field_holes, share_seen
 from starloom.streams.fitted import FittedStream
 from starloom.streams.tracks import fitted_track
 
@@ -27,6 +28,8 @@ STEP = 0.25  # deg
 DRAWS = 400
 MOST = 8  # features looked for
 EXTENT = 0.005  # share of the members beyond either end of what counts as the stream
+LIKELY, FEWEST = 0.5, 20.0  # P of the members that say where the ends are, where there are so many of them
+CHANCE = 1e-3  # that so many members lie together beyond an end, above which they are no part of the stream
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def find_gaps(
 
     if not 0 < widths[0] < widths[1]:
         raise ConfigError(f"widths must be (narrowest, widest) in deg, both positive, got {widths}")
-    counts = _counts(fitted, table, component, least_completeness)
+    counts = _counts(fitted, table, component, least_completeness, widths)
     found = search(counts.edges, counts.members, counts.kept, seed=seed, widths=widths, degree=degree, most_p=most_p)
     columns: dict[str, Any] = {name: [row[name] for row in found] for name in _COLUMNS}
     result = QTable(columns, dtype=[str, *[float] * (len(_COLUMNS) - 1)]) if not found else QTable(columns)
@@ -96,7 +99,7 @@ def deepest_gap(
 
     The smooth density is fitted outside the range asked for; the significance is that of the stretch alone.
     """
-    counts = _counts(fitted, table, component, least_completeness)
+    counts = _counts(fitted, table, component, least_completeness, widths)
     middle = 0.5 * (counts.edges[1:] + counts.edges[:-1])
     free = (middle < between[0]) | (middle > between[1])
     if free.all() or not free.any():
@@ -116,28 +119,67 @@ def deepest_gap(
 _COLUMNS = ("kind", "phi1_low", "phi1_high", "members", "expected", "ratio", "significance", "p_value")
 
 
-def _counts(fitted: FittedStream, table: Any, component: str, least: float) -> _Counts:
+def _counts(fitted: FittedStream, table: Any, component: str, least: float, widths: tuple[float, float]) -> _Counts:
     if component not in fitted.names[:-1]:
         raise ConfigError(f"no component {component!r}; the model has {', '.join(fitted.names[:-1])}")
     stars = fitted.prepare(table)
     p = fitted.probabilities(stars)[fitted.names.index(component), 0].double().numpy()
-    low, high = _extent(stars.phi1, p)
-    edges = np.linspace(low, high, max(round((high - low) / STEP), 4) + 1)
+    edges = stream_bins(stars.phi1, p, widths[1])
     members = np.histogram(stars.phi1, edges, weights=p)[0]
     kept = np.asarray(fitted_track(fitted, component, 0.5 * (edges[1:] + edges[:-1]))["completeness"])
     good = np.flatnonzero(kept >= least)
+    # a mask of the sky is no gap: nothing is expected where the field has no stars
+    kept = kept * share_seen(edges, field_holes(stars.phi1))
     if len(good) < 4:
         raise ConfigError(f"the selection keeps less than {least:.0%} of {component} everywhere: no density to search")
     chosen = slice(int(good[0]), int(good[-1]) + 1)
     return _Counts(edges[chosen.start : chosen.stop + 1], members[chosen], np.maximum(kept[chosen], 1e-3))
 
 
-def _extent(phi1: Array, p: Array) -> tuple[float, float]:
-    """Where the stream is: between the phi1 that leave a small share of its members on either side."""
+def stream_bins(phi1: Array, p: Array, reach: float = 15.0) -> Array:
+    """Edges (deg) of the bins in which the members of a stream are counted, between its ends.
+
+    Parameters
+    ----------
+    phi1, p : of the stars (deg) and their membership probabilities, shape (n,).
+    reach : how far beyond an end (deg) a few members, beyond a gap, are looked for.
+    """
+    low, high = _extent(phi1, p, reach)
+    return np.linspace(low, high, max(round((high - low) / STEP), 4) + 1)
+
+
+def _extent(phi1: Array, p: Array, reach: float) -> tuple[float, float]:
+    """Where the stream is: between the phi1 that leave a small share of its likely members on either side.
+
+    A few members beyond a gap near an end belong to it all the same: where a stretch of at most a degree, no farther
+    than ``reach`` from the end, holds more than the members that chance scatters beyond the ends.
+    """
+    likely = np.where(p > LIKELY, p, 0.0)  # many stars of little probability far beyond the ends are no stream
+    p = likely if likely.sum() >= FEWEST else p
     order = np.argsort(phi1)
-    share = np.cumsum(p[order]) / max(float(p.sum()), 1e-9)
-    low, high = np.searchsorted(share, [EXTENT, 1.0 - EXTENT])
-    return float(phi1[order][low]), float(phi1[order][min(high, len(order) - 1)])
+    along, members = phi1[order], np.cumsum(p[order])
+    low, high = np.searchsorted(members, np.array([EXTENT, 1.0 - EXTENT]) * members[-1])
+    ends = float(along[low]), float(along[min(high, len(along) - 1)])
+    first, last = float(along[0]), float(along[-1])
+    beyond = (ends[0] - first, last - ends[1])
+    outside = float(p[(phi1 < ends[0] - 1.0) | (phi1 > ends[1] + 1.0)].sum())
+    rate = max(outside / max(sum(max(length - 1.0, 0.0) for length in beyond), 1.0), 0.02)
+    found = list(ends)
+    for side, sign in ((0, -1.0), (1, 1.0)):
+        distance = sign * (phi1 - ends[side])
+        near = (distance > 0) & (distance <= reach)
+        edges = np.arange(0.0, min(reach, max(beyond[side], 0.0)) + 1.0, 0.5)
+        counts = np.histogram(distance[near], edges, weights=p[near])[0]
+        pairs = counts[1:] + counts[:-1]  # stretches of a degree
+        if not len(pairs):
+            continue
+        # the rate holds the group itself, so that the test is on the safe side; every stretch of both ends is a trial
+        chance = gammainc(np.maximum(pairs, 1e-9), rate) * 4.0 * reach
+        if (held := np.flatnonzero(chance < CHANCE)).size:
+            group = near & (distance >= edges[held[-1]]) & (distance <= edges[held[-1] + 2]) & (p > LIKELY)
+            if group.sum() > 1:  # the outermost star but one: a single one may be there by chance
+                found[side] = ends[side] + sign * float(np.sort(distance[group])[-2])
+    return found[0], found[1]
 
 
 def search(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from starloom.errors import ConfigError
+from starloom.streams.field_holes import field_holes, share_seen
 from starloom.streams.fitted import Z90, FittedStream, half_width
 from starloom.streams.tracks import fitted_track
 
@@ -33,8 +34,8 @@ def linear_density(fitted: FittedStream, table: Any, component: str = "stream", 
     -------
     QTable
         ``phi1_low``, ``phi1_high`` (deg), ``members``, ``density`` with ``density_low`` and ``density_high`` (central
-        90 %, 1 / deg), ``completeness`` of the selection on the track, ``corrected_density`` (NaN where that
-        is below one half).
+        90 %, 1 / deg), ``completeness``: what the selection keeps on the track, times the share of the bin where the
+        field has stars at all; ``corrected_density`` (NaN where that is below one half).
     """
     import astropy.units as u
     from astropy.table import QTable
@@ -55,7 +56,7 @@ def linear_density(fitted: FittedStream, table: Any, component: str = "stream", 
     spread = np.hypot(half_width(members), Z90 * np.sqrt(counting))
     width = np.diff(edges)
     track = fitted_track(fitted, component, 0.5 * (edges[1:] + edges[:-1]))
-    kept = np.asarray(track["completeness"])
+    kept = np.asarray(track["completeness"]) * share_seen(edges, field_holes(stars.phi1))
     corrected = np.where(kept >= LEAST_COMPLETENESS, members[0] / width / np.maximum(kept, 1e-9), np.nan)
     return QTable(
         {

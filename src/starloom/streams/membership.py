@@ -26,7 +26,7 @@ from starloom import progress
 from starloom.catalog.tables import read_table
 from starloom.dynamics.frames import GalacticFrame
 from starloom.dynamics.stream_frames import StreamFrame
-from starloom.errors import ConfigError, FitError
+from starloom.errors import ConfigError, FitError, MissingColumnError
 from starloom.neural.training import descend, one_thread
 from starloom.seeds import generator as make_generator
 from starloom.seeds import torch_generator
@@ -44,7 +44,8 @@ from starloom.streams.configuration import (
 )
 from starloom.streams.fitted import FittedStream
 from starloom.streams.mixture import Mixture, PreparedStars
-from starloom.streams.stars import Stars, prepare, require_single_rows, tensor
+from starloom.streams.stars import Stars, absent_columns, prepare, require_single_rows, tensor
+from starloom.streams.track_search import start_on_excess
 
 FEWEST_STARS = 100
 BLURRED = 0.5  # share of the steps in which the stream is seen blurred
@@ -171,9 +172,11 @@ class StreamModel:
         FitError
             When fewer than 100 stars can be used.
         CatalogError
-            When a source_id is there more than once.
+            When a source_id is there more than once, or a column is not there that the model learns from.
         """
         stars = read_table(table)
+        if absent := absent_columns(self, stars):
+            raise MissingColumnError(f"the model learns from {', '.join(absent)}, which the table lacks")
         require_single_rows(self, stars)
         with one_thread():
             return self._fit(prepare(self, stars), seed, checkpoints)
@@ -215,6 +218,8 @@ class StreamModel:
         background_report = background.fit(stars, off, torch_generator(rng), self.training.background_epochs)
         mixture = Mixture(self, torch_generator(rng))
         prepared = PreparedStars(self, stars, mixture, background.log_prob(stars), coarse=True)
+        if _sky_guide(self.components) is None:
+            start_on_excess(mixture, prepared)
         scale = 1.0 / len(stars)
 
         rescue = round(RESCUE * self.training.steps)

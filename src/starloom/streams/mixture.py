@@ -146,7 +146,7 @@ class Mixture(nn.Module):
         background = level - slope * (s.phi2 - low) + stars.background
         parts.append(torch.log1p(-total.clamp_max(_LARGEST_TOTAL)) + background)
         found = torch.stack(parts)
-        if self.coverage is not None:
+        if self.coverage is not None and s.photometry_asked:
             logit = read_off(curves["coverage"], stars.places).permute(2, 0, 1)
             found = found + nn.functional.logsigmoid(torch.where(s.photometry_seen, logit, -logit))
         return found
@@ -202,7 +202,8 @@ class Mixture(nn.Module):
             error = s.scalar_errors["parallax"][rows]
             width2 = slope**2 * variance + error**2
             parallax, seen = s.scalars["parallax"][rows], s.scalar_seen["parallax"][rows]
-            value = log_truncated_normal(parallax, mean, 0.5 * torch.log(width2), *model.parallax)
+            seen_width2 = width2 if self.blur == 0 else width2 + (slope * self.blur * model.distance.scatter[1]) ** 2
+            value = log_truncated_normal(parallax, mean, 0.5 * torch.log(seen_width2), *model.parallax)
             total = torch.where(seen, value, torch.zeros(()))
             modulus = torch.where(seen, modulus - slope * variance * (parallax - mean) / width2, modulus)
             variance = torch.where(seen, variance * error**2 / width2, variance)

@@ -40,7 +40,8 @@ class Stars:
     turn, reflex : pm = turn @ (pmra, pmdec) - reflex.
     scalars, scalar_errors, scalar_seen : name -> (n,) for parallax and radial velocity.
     magnitudes, magnitude_errors : (n, bands); ``photometry_seen`` masks stars without photometry. One band may be
-        missing (of three or more, too): its error is then infinite.
+        missing (of three or more, too): its error is then infinite. ``photometry_asked`` is False where the table has
+        no column of magnitudes: that a star has none then says nothing of it.
     """
 
     rows: NDArray[np.int64]
@@ -58,6 +59,7 @@ class Stars:
     magnitudes: Tensor | None
     magnitude_errors: Tensor | None
     photometry_seen: Tensor
+    photometry_asked: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,7 +109,10 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
     if model.proper_motion is not None:
         names = PM if model.stream_frame is None else ("pmra", "pmdec")
         if absent := [name for name in names if name not in applied.colnames]:
-            raise MissingColumnError(f"the model uses proper motions; the table lacks {' and '.join(absent)} (mas/yr)")
+            raise MissingColumnError(
+                f"the model uses proper motions; the table lacks {' and '.join(absent)} (mas/yr); where they were not "
+                "measured, give the columns with missing values (NaN)"
+            )
         observed = np.stack([plain(applied, name) for name in names], axis=1)
         pm_seen = np.logical_and.reduce(np.isfinite(observed), axis=1)
         pm = (turn @ np.where(pm_seen[:, None], observed, 0.0)[..., None])[..., 0] - reflex
@@ -131,9 +136,10 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
             refuse(bad, f"{name} error not valid")
         scalars[name], errors[name], seen[name] = np.where(here, value, 0.0), np.nan_to_num(error), here
 
-    magnitudes = magnitude_errors = None
+    magnitudes, magnitude_errors, asked = None, None, True
     photometry_seen = np.zeros(len(applied), dtype=bool)
     if model.photometry is not None:
+        asked = any(band in applied.colnames for band in model.photometry.bands)
         magnitudes, magnitude_errors, photometry_seen, outside = _photometry(applied, model.photometry)
         refuse(outside, "outside the photometric window")
 
@@ -156,7 +162,17 @@ def prepare(model: StreamModel, table: QTable) -> Stars:
         magnitudes=chosen,
         magnitude_errors=chosen_errors,
         photometry_seen=torch.as_tensor(photometry_seen[rows]),
+        photometry_asked=asked,
     )
+
+
+def absent_columns(model: StreamModel, table: QTable) -> list[str]:
+    """The measured columns that a model uses and a table lacks (errors are not counted: they may be left out)."""
+    known = (IN_FRAME if model.stream_frame is None else SCHEMA).apply(table, unique=None).colnames
+    used = [*model.scalar_windows, *(() if model.photometry is None else model.photometry.bands)]
+    if model.proper_motion is not None:
+        used += PM if model.stream_frame is None else ("pmra", "pmdec")
+    return [name for name in used if name not in known]
 
 
 def require_single_rows(model: StreamModel, table: QTable) -> None:

@@ -103,10 +103,15 @@ def score(model: str | Path, table: str | Path, out: str | Path) -> dict[str, An
     Returns
     -------
     dict
-        ``rows``, ``used``, ``expected`` members, ``above_half``, and ``reasons``: why rows were not used -> how many.
+        ``rows``, ``used``, ``expected`` members, ``above_half``, ``reasons``: why rows were not used -> how many, and
+        ``absent``: columns that the model knows and the table lacks, without which the stars were judged.
     """
     from starloom.catalog import row_jobs
+    from starloom.catalog.partitions import iterate
+    from starloom.catalog.tables import format_of, read_table
+    from starloom.streams.fitted import FittedStream
     from starloom.streams.scoring import ROWS, ScoreJob, Tally
+    from starloom.streams.stars import absent_columns
 
     folder = Path(model)
     inner = folder / "model"
@@ -114,7 +119,8 @@ def score(model: str | Path, table: str | Path, out: str | Path) -> dict[str, An
         raise ConfigError(f"{folder} is not a folder; give the result of `starloom streams fit`")
     chosen = inner if inner.is_dir() else folder
     row_jobs.run(ScoreJob(str(chosen.absolute())), table, out, rows=ROWS)
-    return Tally.of(out).as_dict()
+    first = next(iter(iterate(out, rows=1))) if format_of(out) == "parquet" else read_table(out)[:1]
+    return Tally.of(out).as_dict() | {"absent": absent_columns(FittedStream.load(chosen).model, first)}
 
 
 def describe_fit(file: StreamFile, stars: QTable, seed: int, folder: RunFolder) -> Results:

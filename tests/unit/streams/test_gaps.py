@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from starloom.errors import ConfigError
-from starloom.streams.gaps import deepest_gap, find_gaps, search
+from starloom.streams.field_holes import field_holes, share_seen
+from starloom.streams.gaps import _extent, deepest_gap, find_gaps, search
+from starloom.streams.linear_density import linear_density
 
 EDGES = np.linspace(-20.0, 30.0, 201)
 MIDDLE = 0.5 * (EDGES[1:] + EDGES[:-1])
@@ -66,3 +68,43 @@ def test_wrong_questions(fitted, field):
         find_gaps(fitted, field, widths=(3.0, 1.0))
     with pytest.raises(ConfigError, match="not counted"):
         deepest_gap(fitted, field, "stream", (10.0, 20.0))
+
+
+def test_a_masked_strip_is_no_gap(plain_fitted, field):
+    """A strip of the sky without stars, across the densest part of the stream."""
+    stars = plain_fitted.prepare(field)
+    cut = (stars.phi1 > -54.0) & (stars.phi1 < -50.0)
+    masked = field[stars.rows[~cut]]
+    assert len(masked) < 0.95 * len(field)
+    hole = field_holes(stars.phi1[~cut])
+    np.testing.assert_allclose(hole, [[-54.0, -50.0]], atol=0.3)
+    assert not any(
+        row["kind"] == "gap" and row["phi1_low"].value < -50.5 and row["phi1_high"].value > -53.5
+        for row in find_gaps(plain_fitted, masked, seed=1)
+    )
+    density = linear_density(plain_fitted, masked, bin_width=1.0)
+    inside = (density["phi1_low"].value > -54.0) & (density["phi1_high"].value < -50.0)
+    assert np.isnan(density["corrected_density"].value[inside]).all()
+    assert np.isfinite(density["corrected_density"].value[~inside]).sum() > 10
+
+
+def test_holes_are_found_and_chance_makes_none():
+    rng = np.random.default_rng(4)
+    assert all(len(field_holes(rng.uniform(0, 50, n))) == 0 for n in (2, 3, 100, 3000, 20000) for _ in range(20))
+    assert len(field_holes(np.zeros(0))) == len(field_holes(np.zeros(1))) == 0
+    falling = 50.0 * rng.beta(1.0, 6.0, 5000)  # a field that thins out
+    falling = falling[(falling < 3.0) | (falling > 3.5)]
+    np.testing.assert_allclose(field_holes(falling)[:1], [[3.0, 3.5]], atol=0.05)
+    np.testing.assert_allclose(share_seen(np.arange(5.0), np.array([[0.5, 2.25]])), [0.5, 0.0, 0.75, 1.0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_few_members_beyond_a_gap_are_the_end_of_the_stream(seed):
+    rng = np.random.default_rng(seed)
+    field, chance = rng.uniform(-45, 50, 3000), rng.beta(0.01, 2.0, 3000)
+    bulk, few = rng.uniform(-14.8, 30.0, 1600), rng.uniform(-20.0, -19.8, 6)
+    low, high = _extent(np.concatenate([bulk, few, field]), np.concatenate([np.ones(1606), chance]), 15.0)
+    assert low == pytest.approx(-19.95, abs=0.2)
+    assert high == pytest.approx(30.0, abs=0.5)
+    low, high = _extent(np.concatenate([bulk, few[:1], field]), np.concatenate([np.ones(1601), chance]), 15.0)
+    assert low == pytest.approx(-14.7, abs=0.3), "one star alone is chance"

@@ -11,8 +11,9 @@ from astropy import units as u
 from astropy.table import vstack
 
 from starloom.catalog.tables import write_table
-from starloom.errors import CatalogError, ConfigError, FitError
+from starloom.errors import CatalogError, ConfigError, FitError, MissingColumnError
 from starloom.streams.photometry import segment_density
+from starloom.streams.stars import absent_columns
 from starloom.streams.stream_completion import model_for
 from starloom.streams.stream_file import StreamFile
 
@@ -139,3 +140,28 @@ def test_columns_in_capitals_stay_and_can_be_written_as_fits(fitted, table, tmp_
     assert (found["given_PHI1"] == 0).all()
     assert (found["given_reason"] == "mine").all()
     write_table(found, tmp_path / "found.fits")
+
+
+def test_a_table_without_magnitudes_is_judged_without_them(make_model, parts, table):
+    """Where the photometry is selective, a star without it is not a star of a table that has none."""
+    selective = replace(parts.population(), selective=True)
+    model = make_model(photometry=selective, parallax=(-1.5, 1.5), training=parts.TINY)
+    found = model.fit(table, seed=1)
+    with torch.no_grad():  # members have photometry more often than not, the background seldom
+        found.mixture.coverage.details[..., :-1] += 3.0
+        found.mixture.coverage.details[..., -1] -= 3.0
+    bare = table.copy()
+    bare.remove_columns(["g_mag", "i_mag", "g_mag_error", "i_mag_error", "parallax", "parallax_error"])
+    masked = table.copy()
+    for name in ("g_mag", "i_mag", "parallax"):
+        masked[name] = np.nan * masked[name]
+    without, dark = (np.asarray(found.predict(some)["p_member"]) for some in (bare, masked))
+    assert np.isfinite(without).all()
+    assert (found.predict(bare)["features_used"] == 3).all()
+    assert without.sum() > 1.5 * dark.sum(), "a star that was looked at and not seen is less of a member"
+    assert absent_columns(model, bare) == ["parallax", "g_mag", "i_mag"]
+    with pytest.raises(MissingColumnError, match="learns from parallax, g_mag, i_mag, which the table lacks"):
+        model.fit(bare, seed=1)
+    bare.remove_column("pmra")
+    with pytest.raises(MissingColumnError, match=r"lacks pmra \(mas/yr\); where they were not measured, give the col"):
+        found.predict(bare)
