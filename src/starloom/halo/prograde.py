@@ -52,16 +52,17 @@ def probabilities(values: ArrayLike, what: str = "probabilities") -> Floats:
 @njit(cache=True, nogil=True)
 def _log_likelihoods(p: Floats, nodes: Floats) -> Floats:
     """(m, k) ln L of versions (m, n) at fractions (k,); logarithms are taken of products of 16 stars."""
-    found = np.zeros((len(p), len(nodes)))
+    found, product = np.zeros((len(p), len(nodes))), np.empty(len(nodes))
+    rest, slope = 1.0 - nodes, 2.0 * nodes - 1.0
     for version in range(len(p)):
-        for k in range(len(nodes)):
-            f, product, total = nodes[k], 1.0, 0.0
-            for i in range(p.shape[1]):
-                product *= 1.0 - f + (2.0 * f - 1.0) * p[version, i]
-                if i % 16 == 15:
-                    total += np.log(product)
-                    product = 1.0
-            found[version, k] = total + np.log(product)
+        product[:] = 1.0
+        for i in range(p.shape[1]):
+            share = p[version, i]
+            for k in range(len(nodes)):
+                product[k] *= rest[k] + slope[k] * share
+            if i % 16 == 15 or i == p.shape[1] - 1:
+                found[version] += np.log(product)
+                product[:] = 1.0
     return found
 
 

@@ -109,7 +109,7 @@ def sign_probabilities(
     v, w = draws[good], heavy[good] / heavy[good].sum(axis=1, keepdims=True)
     nodes = nodes_for(v, w)
     sides = np.stack([_integrals(nodes, side * v, w) for side in (1.0, -1.0)])
-    fraction, shares = _gibbs(np.ascontiguousarray(np.moveaxis(sides, 0, 1)), STEPS, WARM_UP, SHARE, generator(seed))
+    fraction, shares = gibbs_draws(np.moveaxis(sides, 0, 1), STEPS, WARM_UP, generator(seed))
     chosen = shares[np.linspace(0, len(shares) - 1, versions).astype(int)]
     a, b = (chosen[:, side] @ sides[side].T for side in (0, 1))
     probability = np.full((versions, len(draws)), np.nan)
@@ -186,34 +186,44 @@ def _integrals(nodes: Floats, draws: Floats, weight: Floats) -> Floats:
     return np.asarray(found.reshape(stars, size) / area)
 
 
-@njit(cache=True, nogil=True)
-def _gibbs(seen: Floats, steps: int, warm_up: int, share: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Draws of f (steps,) and of the shares (steps, 2, k), for integrals (n, 2, k)."""
+def gibbs_draws(seen: Floats, steps: int, warm_up: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draws of f (steps,) and of the shares w (steps, 2, k) for integrals (n, 2, k) of stars, sides and tents."""
     stars, _, size = seen.shape
-    weight, count, rising = np.full((2, size), 1.0 / size), np.zeros((2, size)), np.zeros((2, size))
-    fractions, shares, f = np.empty(steps), np.empty((steps, 2, size)), 0.5
+    flat = seen.reshape(stars, 2 * size)
+    star, tent = np.nonzero(flat > 0.0)  # a star reaches a few tents of many
+    first = np.searchsorted(star, np.arange(stars + 1))
+    fraction, shares = _gibbs(flat[star, tent], tent, first, size, steps, warm_up, SHARE, rng)
+    return fraction, shares.reshape(steps, 2, size)
+
+
+@njit(cache=True, nogil=True)
+def _gibbs(
+    value: Floats, tent: NDArray[np.int64], first: NDArray[np.int64], size: int, steps: int, warm_up: int, share: float,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    weight, count = np.full(2 * size, 1.0 / size), np.zeros(2 * size)
+    fractions, shares, chance, f = np.empty(steps), np.empty((steps, 2 * size)), np.empty(2 * size), 0.5
     for step in range(-warm_up, steps):
+        chance[:size], chance[size:] = f * weight[:size], (1.0 - f) * weight[size:]
         count[:] = 0.0
-        for i in range(stars):
+        for i in range(len(first) - 1):
             total = 0.0
-            for side in range(2):
-                own = f if side == 0 else 1.0 - f
-                for k in range(size):
-                    total += own * weight[side, k] * seen[i, side, k]
-                    rising[side, k] = total
-            place, side, k = rng.random() * total, 0, 0
-            if place >= rising[0, size - 1]:
-                side = 1
-            while k < size - 1 and rising[side, k] <= place:
-                k += 1
-            count[side, k] += 1.0
-        up = rng.standard_gamma(JEFFREYS[0] + count[0].sum())
-        down = rng.standard_gamma(JEFFREYS[1] + count[1].sum())
-        f = up / (up + down)
-        for side in range(2):
-            for k in range(size):
-                weight[side, k] = rng.standard_gamma(share + count[side, k])
-            weight[side] /= weight[side].sum()
+            for entry in range(first[i], first[i + 1]):
+                total += chance[tent[entry]] * value[entry]
+            place, entry = rng.random() * total, first[i]
+            while entry < first[i + 1] - 1:
+                place -= chance[tent[entry]] * value[entry]
+                if place < 0.0:
+                    break
+                entry += 1
+            if entry < first[i + 1]:  # a star of no tent says nothing
+                count[tent[entry]] += 1.0
+        up = rng.standard_gamma(JEFFREYS[0] + count[:size].sum())
+        f = up / (up + rng.standard_gamma(JEFFREYS[1] + count[size:].sum()))
+        for k in range(2 * size):
+            weight[k] = rng.standard_gamma(share + count[k])
+        weight[:size] /= weight[:size].sum()
+        weight[size:] /= weight[size:].sum()
         if step >= 0:
             fractions[step], shares[step] = f, weight
     return fractions, shares

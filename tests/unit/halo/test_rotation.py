@@ -45,7 +45,7 @@ def test_tents_have_the_area_one_and_their_integrals_are_right():
 def test_draws_have_the_posterior_that_sums_over_a_grid_give():
     """Six stars, two tents a side: the mean and the width of f by brute force in three dimensions."""
     seen = np.random.default_rng(3).uniform(0.05, 1.0, (6, 2, 2))
-    fractions, _ = rotation._gibbs(seen, 40_000, 100, 1.0, np.random.default_rng(4))
+    fractions, _ = rotation.gibbs_draws(seen, 40_000, 100, np.random.default_rng(4))
     grid = (np.arange(80) + 0.5) / 80
     f = beta(0.5, 0.5).ppf(grid)[:, None, None, None]  # its prior is even over these
     up, down = grid[None, :, None, None], grid[None, None, :, None]
