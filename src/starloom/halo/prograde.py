@@ -125,10 +125,8 @@ def prograde_fraction(p_prograde: ArrayLike, level: float = 0.68) -> Fraction:
     weight = (weight / weight.sum(axis=1, keepdims=True)).mean(axis=0)
     total = np.cumsum(weight) - 0.5 * weight
     tail = (1.0 - level) / 2.0
-    bounds = np.interp([tail, 0.5, 1.0 - tail], total, nodes)
-    return Fraction(
-        len(mean), float(mean.sum()), count / len(mean), float(low), float(high), bounds[1], bounds[0], bounds[2]
-    )
+    least, middle, most = np.interp([tail, 0.5, 1.0 - tail], total, nodes).tolist()
+    return Fraction(len(mean), float(mean.sum()), count / len(mean), float(low), float(high), middle, least, most)
 
 
 def fractions_in_bins(p_prograde: ArrayLike, x: ArrayLike, edges: Sequence[float], level: float = 0.68) -> QTable:
