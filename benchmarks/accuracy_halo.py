@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,73 +10,33 @@ import numpy as np
 from bars import Experiment, LongBar, Numbers, Pooled, System, bootstrap, median, ratio, share
 from numpy.typing import NDArray
 
-from starloom.dynamics.potentials import potential
 from starloom.halo.comparison import compare
-from starloom.halo.completeness import KinematicTest, MeridionalCompleteness
 from starloom.halo.density import DensityModel
-from starloom.halo.likelihood import HaloLikelihood, Volume
+from starloom.halo.likelihood import HaloLikelihood
 from starloom.halo.mass import stellar_mass
-from starloom.halo.mock import AUTHORS, BROKEN, RADII, HaloComponent, observe
-from starloom.halo.orientation import AXES, axes
-from starloom.halo.orientation import NAMES as ANGLES
-from starloom.halo.posterior import Posterior, best_fit, prior_draws, sample_posterior
-from starloom.halo.selections import Motion, kinematic
-from starloom.halo.survey import FRAME, HaloSurvey
+from starloom.halo.mock import AUTHORS, BROKEN, RADII
+from starloom.halo.posterior import best_fit, prior_draws, sample_posterior
+from starloom.halo.recovery import RealFields, drawn, least_scatter, plain_volume, ranks
 from starloom.results.record import Bar
-from starloom.seeds import generator
-from starloom.selection.tracers import Tracers
-from starloom.studies.gse_mass import Config
-from starloom.studies.gse_mass_steps import IRON, dust, giants, survey_fields, velocities
 
 Floats = NDArray[np.float64]
-GALAXY = "MWPotential2014"
 CELLS = 3000  # of the calibration: the truths' stars lie in the same cells that the likelihood sums over
 FAMILIES = (DensityModel("single"), DensityModel("broken"), DensityModel("double"))
 
 
-@functools.cache
-def survey() -> tuple[Any, Any, HaloSurvey, Floats]:
-    """Fields, giants, effective selection, and the completeness of e-Lz for beta = 0.8 in its cells."""
-    fractions, tracers, settings = survey_fields()[0], giants("mist", "chabrier_2003", IRON["accreted"]), Config()
-    made = HaloSurvey.make(fractions, tracers, dust(settings), modulus=np.linspace(7.0, 19.0, 61))
-    test = KinematicTest(velocities(settings), None, potential(GALAXY), "e-Lz", 2000)
-    shares = MeridionalCompleteness.make(test, shape=(48, 16), seed=1).at(made.places())
-    return fractions, tracers, made, shares
-
-
-def ranks(posterior: Posterior, truth: Mapping[str, float]) -> dict[str, float]:
-    """Share of the draws below the truth, in functions of the parameters that have one name each.
-
-    Directions count as angles from the mean line of the draws: a place that knows nothing of the truth, as it has to be
-    for the shares to be even.
-    """
-    found = {n: float(np.mean(posterior.of(n) < truth[n])) for n in posterior.names if n not in ANGLES}
-    if "theta" not in posterior.names:
-        return found
-    rows = axes(truth)
-    for axis in ("long", "short"):
-        line = posterior.axis(axis)
-        true = line.offsets(rows[AXES.index(axis)][None])
-        for side, drawn, here in zip(("east", "north"), line.offsets(line.directions), true, strict=True):
-            found[f"{axis} axis {side}"] = float(np.mean(drawn < here[0]))
-    return found
-
-
 def measure_recovery(seed: int, *, mass: float, draws: int) -> Numbers:
     """A made halo of the authors' truths, star by star through survey and selection, and its posterior and mass."""
-    fractions, tracers, made, shares = survey()
-    settings, model = Config(), DensityModel("single")
-    component = HaloComponent("merger", mass, model, AUTHORS, velocities(settings))
-    table = observe([component], fractions, tracers, dust(settings), seed, errors=False)
-    columns = [np.asarray(table[n].value) for n in ("ra", "dec", "distance", "pmra", "pmdec", "radial_velocity")]
-    phase = FRAME.to_galactocentric(*columns)
-    stars = phase.x[kinematic("e-Lz")(Motion.of(potential(GALAXY), phase))]
-    likelihood = HaloLikelihood(model, stars, made.volume(shares))
+    fields, model = RealFields.open(), DensityModel("single")
+    stars, per = fields.stars(mass, seed), fields.tracers.mass_per_tracer
+
+    def of_best(likelihood: HaloLikelihood) -> float:
+        top = np.array([[*best_fit(likelihood, seed=seed).parameters.values()]])
+        return float(stellar_mass(likelihood, top, per, radii=RADII, poisson=False).mass[0])
+
+    likelihood = HaloLikelihood(model, stars, fields.survey.volume(fields.completeness))
     found = sample_posterior(likelihood, chains=2, draws=draws, tune=draws, seed=seed)
-    weighed = stellar_mass(likelihood, found, tracers.mass_per_tracer, radii=RADII, seed=seed)
-    blind = HaloLikelihood(model, stars, made.volume())
-    top = np.array([[*best_fit(blind, seed=seed).parameters.values()]])
-    ignored = stellar_mass(blind, top, tracers.mass_per_tracer, radii=RADII, poisson=False).mass[0]
+    weighed = stellar_mass(likelihood, found, per, radii=RADII, seed=seed)
+    ignored = of_best(HaloLikelihood(model, stars, fields.survey.volume()))
     middle, low, _ = weighed.interval()
     places = np.array([*ranks(found, model.named(AUTHORS)).values(), float(np.mean(weighed.mass < mass))])
     return {
@@ -86,42 +45,15 @@ def measure_recovery(seed: int, *, mass: float, draws: int) -> Numbers:
         "within_1": int(np.sum(np.abs(places - 0.5) < 0.3415)),
         "within_2": int(np.sum(np.abs(places - 0.5) < 0.4772)),
         "mass": float(middle / mass),
+        "mass_of_best": of_best(likelihood) / mass,
+        "mass_even_tensor": weighed.interval(even_tensor=True)[0] / mass,
         "ignored": float((middle - ignored) / (middle - low)),
     }
 
 
-def drawn(model: DensityModel, parameters: Sequence[float] | Floats, volume: Volume, stars: int, seed: int) -> Floats:
-    """Stars of a density in the cells of a volume."""
-    rate = model.density(parameters, volume.x, volume.sun) * volume.weight
-    return volume.x[generator(seed).choice(len(rate), stars, p=rate / rate.sum())]
-
-
-@functools.cache
-def reference_volume() -> Volume:
-    """The set-up of the reference's table: plain giants, 10^(0.3 M_H) of them from -5.5 to -1.5 mag, same fields."""
-    edges = np.linspace(-5.5, -1.5, 81)
-    weight = 10.0 ** (0.15 * (edges[1:] + edges[:-1]))
-    plain = Tracers(np.stack([edges[:-1], edges[1:]], axis=1), np.full((80, 2), 0.7), weight / weight.sum(), 1.0)
-    return HaloSurvey.make(survey_fields()[0], plain, dust(Config())).volume()
-
-
-def least_scatter(stars: int) -> dict[str, float]:
-    """Least scatter of any unbiased estimate of the broken truth (Cramer and Rao), in the reference's set-up."""
-    model, volume = DensityModel("broken"), reference_volume()
-    x, y, z, weight = volume.seen
-    truth, places = np.array([BROKEN[name] for name in model.names]), np.stack([x, y, z], axis=1)
-    steps = np.diag([0.01 if name == "break_radius" else 1e-4 for name in model.names])
-    ends = [[np.log(model.halo(truth + side * step, places, volume.sun)) for side in (1, -1)] for step in steps]
-    slopes = np.array([(up - down) / (2.0 * step.sum()) for (up, down), step in zip(ends, steps, strict=True)])
-    rate = model.halo(truth, places, volume.sun) * weight
-    rate = rate / rate.sum()
-    slopes = slopes - (slopes @ rate)[:, None]
-    return dict(zip(model.names, np.sqrt(np.diag(np.linalg.inv(stars * (slopes * rate) @ slopes.T))), strict=True))
-
-
 def measure_choice(seed: int, *, stars: int) -> Numbers:
     """Blind fits of three families to stars of the broken truth in the reference's set-up."""
-    model, volume = DensityModel("broken"), reference_volume()
+    model, volume = DensityModel("broken"), plain_volume()
     truth = np.array([BROKEN[name] for name in model.names])
     found = compare(drawn(model, truth, volume, stars, seed), volume, FAMILIES, starts=12, seed=seed)
     best = found.fits[1].parameters
@@ -132,13 +64,19 @@ def measure_choice(seed: int, *, stars: int) -> Numbers:
 
 def measure_calibration(seed: int, *, stars: int, draws: int) -> Numbers:
     """Rank of a truth that was drawn from the prior, among draws of its posterior, in some of the survey's cells."""
-    model, volume = DensityModel("broken"), survey()[2].volume().thinned(CELLS)
+    model, volume = DensityModel("broken"), RealFields.open().survey.volume().thinned(CELLS)
     empty = HaloLikelihood(model, np.ones((10, 3)), volume)
     y = prior_draws(empty, 1, seed)[0]
     truth = model.physical(y)
     likelihood = HaloLikelihood(model, drawn(model, truth, volume, stars, seed), volume)
     found = sample_posterior(likelihood, chains=2, draws=draws, tune=200, seed=seed)
-    return ranks(found, dict(zip(model.names, truth.tolist(), strict=True)))
+
+    def masses(parameters: Floats) -> Floats:
+        return stellar_mass(likelihood, parameters, 1.0, poisson=False).mass
+
+    # of the shape alone: how many stars there are is not drawn from a prior
+    mass = float(np.mean(masses(found.flat) < masses(truth[None])[0]))
+    return {**ranks(found, dict(zip(model.names, truth.tolist(), strict=True))), "mass": mass}
 
 
 def spread(name: str, truth: float, scatter: float, what: str) -> Any:
@@ -223,6 +161,8 @@ SYSTEM = System(
         LongBar("truths within 2 sigma, mass included", RECOVERY, ratio("within_2", "parameters"),
                 Bar("in", (0.91, 0.98)), percent=True),
         LongBar("mean mass over the truth", RECOVERY, mean("mass"), Bar("in", (0.9, 1.1))),
+        LongBar("mean mass of the best fit over the truth", RECOVERY, mean("mass_of_best")),
+        LongBar("mean mass over the truth, prior even in the shape's tensor", RECOVERY, mean("mass_even_tensor")),
         LongBar("bias from ignoring the completeness, sigma", RECOVERY, median("ignored"), Bar(">=", 2.0)),
         LongBar("stars in a sample", RECOVERY, median("stars")),
         LongBar("1000 stars: BIC picks the broken law", MANY, share("broken"), Bar(">=", 0.9), percent=True),

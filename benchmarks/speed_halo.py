@@ -13,7 +13,6 @@ from side_by_side import HEADER, Comparison, cpu_seconds
 from starloom import progress
 from starloom.datasets.access import open_table
 from starloom.dynamics.distribution_functions import constant_anisotropy
-from starloom.dynamics.potentials import potential
 from starloom.dynamics.spherical_potentials import SphericalPotential
 from starloom.dynamics.tracer_densities import TwoPowerLawTracer
 from starloom.halo.completeness import KinematicTest, along_fields
@@ -22,12 +21,11 @@ from starloom.halo.likelihood import HaloLikelihood, Volume
 from starloom.halo.mock import BROKEN
 from starloom.halo.orientation import axes
 from starloom.halo.posterior import Posterior, best_fit, sample_posterior
+from starloom.halo.scene import REST_BETA, constant_beta, galaxy
 from starloom.halo.selections import Motion, kinematic, local_or_nearest
 from starloom.halo.survey import FRAME
 from starloom.seeds import generator
 from starloom.selection.sampling_fractions import SamplingFractions
-from starloom.studies.gse_mass import Config
-from starloom.studies.gse_mass_steps import velocities
 
 FIELDS, MODULI, STARS = 300, 301, 500
 WALKERS, STEPS, DISCARD = 40, 2000, 500
@@ -205,8 +203,7 @@ def _completeness() -> Comparison:
     from galpy.actionAngle import actionAngleStaeckel
     from galpy.potential import MWPotential2014
 
-    galaxy, settings = potential("MWPotential2014"), Config()
-    test = KinematicTest(velocities(settings), velocities(settings, "rest"), galaxy, "e-Lz", DRAWS)
+    test = KinematicTest(constant_beta(), constant_beta(REST_BETA), galaxy(), "e-Lz", DRAWS)
     fields = SamplingFractions.from_table(open_table("apogee_sampling_fractions")).fields
     along_fields(test, fields.l[:2], fields.b[:2], frame=FRAME, seed=1)  # compiles
     began, wall = time.process_time(), time.perf_counter()
@@ -216,8 +213,8 @@ def _completeness() -> Comparison:
     x = FRAME.from_galactic(fields.l[:PEERS, None], fields.b[:PEERS, None], np.array([2.0, 8.0, 20.0])).reshape(-1, 3)
     v = test.merger.sample_velocities(x, DRAWS // 5, 3)
     where, flat = np.repeat(x, DRAWS // 5, axis=0), v.reshape(-1, 3)
-    motion = Motion.of(galaxy, (where, flat), workers=1)
-    focal = local_or_nearest(galaxy, where)
+    motion = Motion.of(galaxy(), (where, flat), workers=1)
+    focal = local_or_nearest(galaxy(), where)
     finder = actionAngleStaeckel(pot=MWPotential2014, delta=0.45, c=True, ro=8.0, vo=220.0)
     phase = (np.hypot(where[:, 0], where[:, 1]) / 8.0, motion.v_r / 220.0, motion.v_t / 220.0, where[:, 2] / 8.0,
              flat[:, 2] / 220.0)  # fmt: skip

@@ -12,9 +12,10 @@ from astropy.table import Table
 
 from starloom.catalog.tables import read_table
 from starloom.errors import DatasetError
+from starloom.halo.scene import stellar_models
 from starloom.report.page import build
 from starloom.studies import gse_mass
-from starloom.studies.gse_mass_steps import made_halo, stellar_models, survey_fields
+from starloom.studies.gse_mass_steps import made_halo, survey_fields
 from starloom.studies.study import configure, execute
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from starloom.errors import ConfigError
+from starloom.halo.checkpoints import kept
 from starloom.halo.density import DensityModel, Kind
 from starloom.halo.likelihood import HaloLikelihood, Volume
 from starloom.halo.posterior import BestFit, best_fit
@@ -48,6 +51,7 @@ def compare(
     starts: int = 6,
     seed: int = 0,
     threads: int = 1,
+    folder: str | Path | None = None,
 ) -> Comparison:
     """Fit each family from blind starts and from the answers of the simpler ones.
 
@@ -58,6 +62,7 @@ def compare(
     models : simpler ones first.
     starts : blind starts of each.
     seed : of the starts.
+    folder : keeps each fit, so that an interrupted comparison goes on; see `starloom.halo.checkpoints.kept`.
 
     Raises
     ------
@@ -71,10 +76,14 @@ def compare(
     for model in models:
         likelihood = HaloLikelihood(model, stars, volume, threads)
         guesses = [guess for number, fit in enumerate(fits) for guess in _guesses(models[number], fit, model)]
-        found = best_fit(likelihood, starts=starts, seed=seed, guesses=np.array(guesses) if guesses else None)
+        settings = {"starts": starts, "seed": seed, "guesses": np.array(guesses)}
+        fits.append(kept(folder, BestFit, likelihood, settings, partial(_climb, likelihood, starts, seed, guesses)))
         likelihoods.append(likelihood)
-        fits.append(found)
     return Comparison(tuple(likelihoods), tuple(fits))
+
+
+def _climb(likelihood: HaloLikelihood, starts: int, seed: int, guesses: list[Array]) -> BestFit:
+    return best_fit(likelihood, starts=starts, seed=seed, guesses=np.array(guesses) if guesses else None)
 
 
 def _guesses(simple: DensityModel, fit: BestFit, model: DensityModel) -> list[Array]:

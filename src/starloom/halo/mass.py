@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from starloom.errors import ConfigError
 from starloom.halo.density import DensityModel
 from starloom.halo.likelihood import HaloLikelihood
+from starloom.halo.orientation import tensor_weights
 from starloom.halo.posterior import Posterior
 from starloom.seeds import generator
 
@@ -148,6 +149,8 @@ class MassPosterior:
     density : (n,) tracers per kpc3 at the Sun, halo and disk.
     disk_stars : (n,) stars of the sample that belong to the disk, expected.
     radii, bounds : of the shell.
+    weight : (n,) with which the draws are those of a prior even in the tensor of the shape, see
+        `starloom.halo.orientation.tensor_weights`; ones where the axes cannot turn.
     """
 
     mass: Array
@@ -155,11 +158,17 @@ class MassPosterior:
     disk_stars: Array
     radii: tuple[float, float]
     bounds: str
+    weight: Array
 
-    def interval(self, share: float = 0.683) -> tuple[float, float, float]:
-        """Median, low and high."""
+    def interval(self, share: float = 0.683, *, even_tensor: bool = False) -> tuple[float, float, float]:
+        """Median, low and high; with the prior that is even in p, q and the orientation, or in the shape's tensor."""
         edges = [0.5, 0.5 - 0.5 * share, 0.5 + 0.5 * share]
-        found = np.quantile(self.mass, edges)
+        if even_tensor:
+            order = np.argsort(self.mass)
+            below = np.cumsum(self.weight[order]) - 0.5 * self.weight[order]
+            found = np.interp(edges, below / self.weight.sum(), self.mass[order])
+        else:
+            found = np.quantile(self.mass, edges)
         return float(found[0]), float(found[1]), float(found[2])
 
 
@@ -198,7 +207,9 @@ def stellar_mass(
     density = number * (1.0 - outliers) / parts.sum(axis=1)
     volume = volume_integral(model, chosen, likelihood.volume.sun, radii=radii, bounds=bounds)
     of_disk = stars * (1.0 - outliers) * parts[:, 1] / parts.sum(axis=1)
-    return MassPosterior(density * (1.0 - disk) * volume * mass_per_tracer, density, of_disk, radii, bounds)
+    weight = tensor_weights(chosen) if model.turning else np.ones(len(chosen))
+    mass = density * (1.0 - disk) * volume * mass_per_tracer
+    return MassPosterior(mass, density, of_disk, radii, bounds, weight)
 
 
 # ------------------------------------------------------------------------------------------------- to dark matter

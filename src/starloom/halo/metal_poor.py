@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starloom.catalog.provenance import record
 from starloom.catalog.quality import repeated
 from starloom.catalog.schema import plain
-from starloom.dynamics.frames import GalacticFrame
+from starloom.dynamics.frames import GalacticFrame, PhaseSpace
 from starloom.dynamics.integrals import angular_momentum
 from starloom.dynamics.potentials import potential
 from starloom.dynamics.star_orbits import OrbitModel, phase_space_draws
@@ -117,23 +117,48 @@ class MetalPoorDisk:
         )  # fmt: skip
         return stars
 
+    def rotation_draws(
+        self, table: QTable, *, survey: str | None = None, label: str = "the table"
+    ) -> tuple[Floats, Floats]:
+        """Rotations drawn from the errors of each star, for `starloom.halo.rotation.sign_probabilities`.
+
+        Parameters
+        ----------
+        table, survey, label : as for `predict`.
+
+        Returns
+        -------
+        tuple
+            (n, draws) km/s, prograde positive, NaN where a star is not usable; and their weights, with which they
+            stand for the likelihood of the measurement.
+        """
+        stars = METAL_POOR.apply(table, survey, label=label)
+        drawn = phase_space_draws(
+            stars, self.frame, self.draws, parallax_zero_point=self.parallax_zero_point, seed=self.seed, label=label
+        )[1]
+        return self._turning(drawn)
+
+    def _turning(self, drawn: PhaseSpace) -> tuple[Floats, Floats]:
+        """Rotations and weights (n, draws) of draws."""
+        rotation = self.frame.turning(angular_momentum(drawn.x, drawn.v)[..., 2]) / np.hypot(
+            drawn.x[..., 0], drawn.x[..., 1]
+        )
+        # flat in proper motion is not flat in velocity: where the distance is uncertain the Jacobian counts, or a
+        # sample without rotation would seem to turn
+        reach = np.linalg.norm(drawn.x - self.frame.sun.x, axis=-1)
+        return rotation, np.where(np.isfinite(rotation), reach**2, 0.0)
+
     def _motion(self, stars: QTable, label: str) -> tuple[Floats, Floats, Floats, list[str]]:
         frame = self.frame
         seen, drawn, reasons = phase_space_draws(
             stars, frame, self.draws, parallax_zero_point=self.parallax_zero_point, seed=self.seed, label=label
         )
-        turning = frame.turning(angular_momentum(drawn.x, drawn.v)[..., 2])
-        known = np.isfinite(turning)
-        enough = known.sum(axis=1) > self.draws // 2
-        # flat in proper motion is not flat in velocity: where the distance is uncertain the Jacobian counts, or a
-        # sample without rotation would seem to turn
-        reach = np.linalg.norm(drawn.x - frame.sun.x, axis=-1)
-        weight = np.where(known, reach**2, 0.0)
+        speed, weight = self._turning(drawn)
+        enough = np.isfinite(speed).sum(axis=1) > self.draws // 2
         total = np.maximum(weight.sum(axis=1), 1e-300)
-        p = np.where(enough, np.where(turning > 0, weight, 0.0).sum(axis=1) / total, np.nan)
+        p = np.where(enough, np.where(speed > 0, weight, 0.0).sum(axis=1) / total, np.nan)
         p = np.clip(p, 0.0, 1.0)
         reasons = [reason or ("" if fine else "no usable draw") for reason, fine in zip(reasons, enough, strict=True)]
-        speed = turning / np.hypot(drawn.x[..., 0], drawn.x[..., 1])
         rotation = np.full((3, len(stars)), np.nan)
         rotation[0] = frame.turning(angular_momentum(seen.x, seen.v)[:, 2]) / np.hypot(seen.x[:, 0], seen.x[:, 1])
         if enough.any():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from starloom.dynamics.frames import GalacticFrame
 from starloom.errors import ConfigError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
 Floats = NDArray[np.float64]
+Kind = Literal["sides", "populations", "skewed", "isotropic"]
+TURNING = (150.0, 60.0)  # mean and width of the turning crowd, km/s
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,12 @@ class MadeHalo:
     """A made sample: high latitudes, heights about 1 to 3 kpc, and a prograde fraction that depends on chemistry.
 
     The true fraction is ``logit f = logit(fraction) + fe_h_slope ([Fe/H] + 2.5) + alpha_slope ([alpha/Fe] - 0.35)``.
-    Speeds around the center are half normals on either side of zero, so stars of uncertain sign exist, as they do in
-    the sky. None of this is a model of the real halo: it is there to be recovered.
+    Rotations are of one of four kinds. ``sides``: half normals of 150 km/s (prograde) and 110 km/s on either side of
+    zero. ``populations``: a still crowd of 120 km/s and one that turns at 150 with 60 km/s, in such shares that the
+    fraction is the one above; the density is smooth through zero. ``skewed``: prograde speeds of a gamma distribution
+    (mean 150 km/s, none at zero), retrograde ones exponential (90 km/s, most at zero). ``isotropic``: velocities that
+    know no direction, a fraction of 1/2 whatever the other settings. Stars of uncertain sign exist in all, as they do
+    in the sky. None of this is a model of the real halo: it is there to be recovered.
 
     Parameters
     ----------
@@ -32,7 +39,7 @@ class MadeHalo:
     fe_h_slope, alpha_slope : of the logit, per dex.
     fe_h : range of [Fe/H].
     metal_scale : scale of the exponential rise of star counts with [Fe/H] in dex; 0 for evenly spread.
-    isotropic : instead, velocities that know no direction: a fraction of 1/2 whatever the other settings.
+    kind : of the rotations.
     frame : the Sun's place and motion.
     distance_error : share of the distance.
     proper_motion_error, velocity_error : mas/yr and km/s.
@@ -43,7 +50,7 @@ class MadeHalo:
     alpha_slope: float = 0.0
     fe_h: tuple[float, float] = (-3.0, -2.0)
     metal_scale: float = 0.0
-    isotropic: bool = False
+    kind: Kind = "sides"
     frame: GalacticFrame = field(default_factory=GalacticFrame)
     distance_error: float = 0.08
     proper_motion_error: float = 0.05
@@ -57,7 +64,7 @@ class MadeHalo:
 
     def true_fraction(self, fe_h: ArrayLike, alpha: ArrayLike = 0.35) -> Floats:
         """The prograde fraction that the stars were drawn with."""
-        if self.isotropic:
+        if self.kind == "isotropic":
             return np.full(np.broadcast_shapes(np.shape(fe_h), np.shape(alpha)), 0.5)
         start = np.log(self.fraction / (1.0 - self.fraction))
         logit = start + self.fe_h_slope * (np.asarray(fe_h) + 2.5) + self.alpha_slope * (np.asarray(alpha) - 0.35)
@@ -149,13 +156,26 @@ class MadeHalo:
         side = np.where(rng.random(len(far)) < 0.5, -1.0, 1.0)
         return rng.uniform(0.0, 360.0, len(far)), np.degrees(np.arcsin(side * sine))
 
+    def _rotations(self, fraction: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
+        """km/s (n,), positive with the disk, and whether they are."""
+        count = len(fraction)
+        if self.kind == "populations":
+            turning = ndtr(TURNING[0] / TURNING[1])  # share of the turning crowd that is prograde
+            share = np.clip((fraction - 0.5) / (turning - 0.5), 0.0, 1.0)
+            turn = np.where(rng.random(count) < share, rng.normal(*TURNING, count), rng.normal(0.0, 120.0, count))
+            return turn, turn > 0
+        prograde = rng.random(count) < fraction
+        if self.kind == "skewed":
+            return np.where(prograde, rng.gamma(3.0, 50.0, count), -rng.exponential(90.0, count)), prograde
+        turn = np.where(prograde, np.abs(rng.normal(0.0, 150.0, count)), -np.abs(rng.normal(0.0, 110.0, count)))
+        return turn, prograde
+
     def _velocities(self, x: Floats, fraction: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
         count = len(x)
-        if self.isotropic:
+        if self.kind == "isotropic":
             v = rng.normal(0.0, 130.0, (count, 3))
             return v, self.frame.prograde(x[:, 0] * v[:, 1] - x[:, 1] * v[:, 0])
-        prograde = rng.random(count) < fraction
-        turn = np.where(prograde, np.abs(rng.normal(0.0, 150.0, count)), -np.abs(rng.normal(0.0, 110.0, count)))
+        turn, prograde = self._rotations(fraction, rng)
         radius = np.hypot(x[:, 0], x[:, 1])
         outward = np.stack([x[:, 0], x[:, 1]], axis=1) / radius[:, None]
         # along the disk's rotation in this frame

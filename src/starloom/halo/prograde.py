@@ -1,13 +1,17 @@
 """What share of stars turns with the disk: per star, in bins, without the errors of the sign, and as a trend.
 
-A star's probability P to be prograde is the share of its draws with L_z of the disk's sign. The draws come from its
-errors about what was measured and are weighted so that the prior is flat in velocity, under which either sign is as
-likely before the measurement.
-So P / (1 - P) is the ratio of the likelihoods of the two signs, and a sample of true fraction f has the likelihood
+A star has the probability P to be prograde where either side is as likely before the measurement. P / (1 - P) is then
+the ratio of the likelihoods of the two signs, and a sample of true fraction f has the likelihood
 
     L(f) = product_i [f P_i + (1 - f) (1 - P_i)]
 
 which is the version without the errors of the sign. Where all P are 0 or 1 it is the Beta posterior of the counts.
+
+What P is depends on how the rotations of prograde and of retrograde stars are spread near zero.
+`starloom.halo.rotation.sign_probabilities` finds both spreads from the sample and gives several versions of all P, one
+for each draw of the spreads; every function here takes such versions (m, n) and averages the posteriors over them.
+The share of a star's draws with a prograde sign (the column ``p_prograde``) takes both spreads to be equally high at
+zero. A fraction made from it is biased where they are not and many signs are uncertain.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from starloom.errors import CatalogError, ConfigError, FitError
@@ -34,14 +39,31 @@ DRAWS = 4000
 
 
 def probabilities(values: ArrayLike, what: str = "probabilities") -> Floats:
-    """Probabilities as an array, or what is wrong with them; NaN may be among them."""
+    """Versions (m, n) of probabilities, or what is wrong with them; NaN may be among them."""
     p = np.asarray(values, dtype=float)
-    if p.ndim != 1:
-        raise ConfigError(f"{what} have shape (n,), not {p.shape}")
-    bad = np.flatnonzero((p < 0) | (p > 1))
+    if p.ndim not in (1, 2) or p.shape[0] == 0 < p.ndim - 1:
+        raise ConfigError(f"{what} have shape (n,), or (m, n) for m versions of them, not {p.shape}")
+    bad = np.argwhere((p < 0) | (p > 1))
     if len(bad):
-        raise CatalogError(f"{what}: row {bad[0]} is {p[bad[0]]:g}; they lie between 0 and 1")
-    return p
+        raise CatalogError(f"{what}: row {bad[0][-1]} is {p[tuple(bad[0])]:g}; they lie between 0 and 1")
+    return np.atleast_2d(p)
+
+
+@njit(cache=True, nogil=True)
+def _log_likelihoods(p: Floats, nodes: Floats) -> Floats:
+    """(m, k) ln L of versions (m, n) at fractions (k,); logarithms are taken of products of 16 stars."""
+    found, product = np.zeros((len(p), len(nodes))), np.empty(len(nodes))
+    rest, slope = 1.0 - nodes, 2.0 * nodes - 1.0
+    for version in range(len(p)):
+        product[:] = 1.0
+        for i in range(p.shape[1]):
+            share = p[version, i]
+            for k in range(len(nodes)):
+                product[k] *= rest[k] + slope[k] * share
+            if i % 16 == 15 or i == p.shape[1] - 1:
+                found[version] += np.log(product)
+                product[:] = 1.0
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +93,7 @@ def prograde_fraction(p_prograde: ArrayLike, level: float = 0.68) -> Fraction:
 
     Parameters
     ----------
-    p_prograde : (n,) probability of each star to be prograde; NaN is left out.
+    p_prograde : (n,) probability of each star to be prograde, or (m, n) versions of it; NaN is left out.
     level : probability inside the intervals.
 
     Raises
@@ -88,24 +110,23 @@ def prograde_fraction(p_prograde: ArrayLike, level: float = 0.68) -> Fraction:
     from scipy.special import betaincinv
 
     p = probabilities(p_prograde, "p_prograde")
-    p = p[np.isfinite(p)]
-    if len(p) == 0:
+    p = np.ascontiguousarray(p[:, np.isfinite(p).all(axis=0)])
+    mean = p.mean(axis=0)
+    if len(mean) == 0:
         raise CatalogError("no star has a probability to be prograde; look at their reasons")
     if not 0.0 < level < 1.0:
         raise ConfigError(f"the level of an interval lies between 0 and 1, not {level}")
-    count = int((p > 0.5).sum())
-    low, high = fraction_interval(count, len(p), level)
+    count = int((mean > 0.5).sum())
+    low, high = fraction_interval(count, len(mean), level)
     # nodes at quantiles of Jeffreys' prior: equal prior mass, so the posterior is the likelihood alone
     nodes = betaincinv(*JEFFREYS, (np.arange(NODES) + 0.5) / NODES)
-    log = np.zeros(NODES)
-    for start in range(0, len(p), 4096):
-        part = p[start : start + 4096, None]
-        log += np.log(nodes * part + (1.0 - nodes) * (1.0 - part)).sum(axis=0)
-    weight = np.exp(log - log.max())
-    total = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
+    log = _log_likelihoods(p, nodes)
+    weight = np.exp(log - log.max(axis=1, keepdims=True))
+    weight = (weight / weight.sum(axis=1, keepdims=True)).mean(axis=0)
+    total = np.cumsum(weight) - 0.5 * weight
     tail = (1.0 - level) / 2.0
-    bounds = np.interp([tail, 0.5, 1.0 - tail], total, nodes)
-    return Fraction(len(p), float(p.sum()), count / len(p), float(low), float(high), bounds[1], bounds[0], bounds[2])
+    least, middle, most = np.interp([tail, 0.5, 1.0 - tail], total, nodes).tolist()
+    return Fraction(len(mean), float(mean.sum()), count / len(mean), float(low), float(high), middle, least, most)
 
 
 def fractions_in_bins(p_prograde: ArrayLike, x: ArrayLike, edges: Sequence[float], level: float = 0.68) -> QTable:
@@ -113,7 +134,7 @@ def fractions_in_bins(p_prograde: ArrayLike, x: ArrayLike, edges: Sequence[float
 
     Parameters
     ----------
-    p_prograde : (n,) probabilities.
+    p_prograde : (n,) probabilities, or (m, n) versions of them.
     x : (n,) the quantity.
     edges : rising edges of the bins.
     level : probability inside the intervals.
@@ -127,15 +148,15 @@ def fractions_in_bins(p_prograde: ArrayLike, x: ArrayLike, edges: Sequence[float
     from astropy.table import QTable
 
     p, at, ends = probabilities(p_prograde, "p_prograde"), np.asarray(x, float), np.asarray(edges, float)
-    if at.shape != p.shape:
-        raise ConfigError(f"x has shape {at.shape}, the probabilities {p.shape}")
+    if at.shape != p.shape[1:]:
+        raise ConfigError(f"x has shape {at.shape}, the probabilities are of {p.shape[1]} stars")
     if ends.ndim != 1 or len(ends) < 2 or not (np.diff(ends) > 0).all():
         raise ConfigError("bins need at least two rising edges")
     rows = []
     for low, high in itertools.pairwise(ends):
-        inside = (at >= low) & (at < high) & np.isfinite(p)
+        inside = (at >= low) & (at < high) & np.isfinite(p).all(axis=0)
         if inside.any():
-            f = prograde_fraction(p[inside], level)
+            f = prograde_fraction(p[:, inside], level)
             numbers = (f.stars, f.counted, f.counted_low, f.counted_high, f.value, f.low, f.high)
             rows.append((low, high, float(np.median(at[inside])), *numbers))
         else:
@@ -217,7 +238,7 @@ def fit_trend(
 
     Parameters
     ----------
-    p_prograde : (n,) probabilities; rows with a NaN anywhere are left out.
+    p_prograde : (n,) probabilities, or (m, n) versions of them; stars with a NaN anywhere are left out.
     quantities : name -> (n,) values.
     seed : of the draws.
 
@@ -233,18 +254,18 @@ def fit_trend(
     p = probabilities(p_prograde, "p_prograde")
     names = tuple(quantities)
     columns = [np.asarray(quantities[name], dtype=float) for name in names]
-    if not names or any(column.shape != p.shape for column in columns):
+    if not names or any(column.shape != p.shape[1:] for column in columns):
         raise ConfigError("a trend needs at least one quantity, each of the shape of the probabilities")
     x = np.stack(columns, axis=1)
-    good = np.isfinite(p) & np.isfinite(x).all(axis=1)
-    p, x = p[good], x[good]
-    if len(p) < 10 or (x.std(axis=0) == 0).any():
-        raise CatalogError(f"a trend in {', '.join(names)} needs at least ten stars that differ; {len(p)} are usable")
-    center = x.mean(axis=0)
-    design = np.concatenate([np.ones((len(p), 1)), x - center], axis=1)
+    good = np.isfinite(p).all(axis=0) & np.isfinite(x).all(axis=1)
+    p, x = p[:, good], x[good]
+    if len(x) < 10 or (x.std(axis=0) == 0).any():
+        raise CatalogError(f"a trend in {', '.join(names)} needs at least ten stars that differ; {len(x)} are usable")
+    center, mean = x.mean(axis=0), p.mean(axis=0)
+    design = np.concatenate([np.ones((len(x), 1)), x - center], axis=1)
 
-    def log_posterior(b: Floats) -> Floats:
-        """Of coefficients (m, 1 + k)."""
+    def log_posterior(b: Floats, p: Floats) -> Floats:
+        """Of coefficients (draws, 1 + k), with one version of the probabilities."""
         f = 1.0 / (1.0 + np.exp(-np.clip(b @ design.T, -40.0, 40.0)))
         return np.asarray(
             np.log(f * p + (1.0 - f) * (1.0 - p)).sum(axis=1) - 0.5 * ((b / PRIOR_WIDTH) ** 2).sum(axis=1)
@@ -252,8 +273,8 @@ def fit_trend(
 
     def downhill(b: Floats) -> tuple[float, Floats]:
         f = 1.0 / (1.0 + np.exp(-np.clip(design @ b, -40.0, 40.0)))
-        inside = f * p + (1.0 - f) * (1.0 - p)
-        slope = design.T @ (f * (1.0 - f) * (2.0 * p - 1.0) / inside) - b / PRIOR_WIDTH**2
+        inside = f * mean + (1.0 - f) * (1.0 - mean)
+        slope = design.T @ (f * (1.0 - f) * (2.0 * mean - 1.0) / inside) - b / PRIOR_WIDTH**2
         return -float(np.log(inside).sum() - 0.5 * ((b / PRIOR_WIDTH) ** 2).sum()), -slope
 
     found = minimize(downhill, np.zeros(design.shape[1]), jac=True, method="BFGS")
@@ -265,8 +286,13 @@ def fit_trend(
     z = rng.standard_normal((2 * DRAWS, len(found.x))) / np.sqrt(rng.chisquare(freedom, (2 * DRAWS, 1)) / freedom)
     proposed = found.x + z @ root.T
     log_proposal = -0.5 * (freedom + len(found.x)) * np.log1p((z**2).sum(axis=1) / freedom)
-    log = log_posterior(proposed) - log_proposal
-    weight = np.exp(log - log.max())
-    weight /= weight.sum()
-    chosen = rng.choice(len(weight), DRAWS, p=weight)
-    return ProgradeTrend(names, center, proposed[chosen], float(1.0 / (weight**2).sum()), len(p))
+    chosen: list[Floats] = []
+    effective = 0.0
+    # each version has its own share of the proposals, and as many of the draws
+    for version, part in zip(p, np.array_split(np.arange(len(proposed)), len(p)), strict=True):
+        log = log_posterior(proposed[part], version) - log_proposal[part]
+        weight = np.exp(log - log.max())
+        weight /= weight.sum()
+        effective += float(1.0 / (weight**2).sum())
+        chosen.append(proposed[rng.choice(part, len(part) // 2, p=weight)])
+    return ProgradeTrend(names, center, np.concatenate(chosen), effective, len(x))

@@ -183,6 +183,11 @@ def _masses(results: Results, work: Analysis, merger: object, halo: object) -> N
         meaning=f"spherical bounds, {shell}; statistical",
         published=Published(1.45, f"{LANE}, abstract (statistical)", 0.94, 2.37),
     )  # fmt: skip
+    value, low, high = merger.mass.interval(even_tensor=True)
+    results.number(
+        "stellar mass of GS/E, prior even in the shape's tensor", value / 1e8, "1e8 Msun", low=low / 1e8,
+        high=high / 1e8, meaning="the prior even in p, q and orientation leans to equal axes, this one does not",
+    )  # fmt: skip
     ellipsoid = merger.weigh(work, bounds="ellipsoid").interval()
     results.number(
         "stellar mass of GS/E, ellipsoidal bounds", ellipsoid[0] / 1e8, "1e8 Msun", low=ellipsoid[1] / 1e8,

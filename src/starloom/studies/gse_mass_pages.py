@@ -128,7 +128,7 @@ def _corner(answer: Answer, most: int) -> Figure:
     names = [name for name in answer.posterior.names if name not in ("theta", "eta", "angle")][:most]
     panels = []
     for name in names:
-        counts, edges = np.histogram(answer.posterior.of(name), 25)
+        counts, edges = np.histogram(answer.posterior.of(name), _bins(answer.posterior.of(name), 25))
         panels.append(Panel([Steps(edges, counts.astype(float))], NAMES[name], "draws"))
     for place, second in enumerate(names):
         for first in names[:place]:
@@ -146,6 +146,11 @@ def _corner(answer: Answer, most: int) -> Figure:
         "the ratio of the intermediate axis to the long one, q that of the short one.",
         panels, columns=3 if len(names) < 4 else 5, panel_size=(2.8, 2.4),
     )  # fmt: skip
+
+
+def _bins(draws: Array, most: int) -> int:
+    """Bins for a histogram of draws that does not show their noise."""
+    return int(np.clip(np.sqrt(len(draws)), 10, most))
 
 
 def _profile(work: Analysis, merger: Answer, halo: Answer) -> Figure:
@@ -196,7 +201,7 @@ def _masses(work: Analysis, merger: Answer, halo: Answer) -> Figure:
         ("GS/E", merger, (0.94, 1.45, 2.37)), ("whole halo", halo, (6.7, 7.5, 8.4)),
     ):  # fmt: skip
         values = np.log10(answer.mass.mass)
-        counts, edges = np.histogram(values, 40)
+        counts, edges = np.histogram(values, _bins(values, 40))
         peak = float(counts.max())
         span = np.log10(np.array(published) * 1e8)
         layers: list[Layer] = [

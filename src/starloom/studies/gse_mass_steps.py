@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from starloom.dynamics.potentials import Potential, potential
 from starloom.errors import CatalogError
-from starloom.halo.completeness import CompletenessMap, KinematicTest, MeridionalCompleteness, along_fields, count_at
+from starloom.halo.checkpoints import kept
+from starloom.halo.completeness import (
+    CompletenessMap,
+    KinematicTest,
+    MeridionalCompleteness,
+    Velocities,
+    along_fields,
+    count_at,
+)
 from starloom.halo.density import DensityModel
 from starloom.halo.likelihood import HaloLikelihood, Volume
 from starloom.halo.mass import MassPosterior, stellar_mass
 from starloom.halo.posterior import Evidence, Posterior
+from starloom.halo.scene import IRON, analytic_dust, constant_beta, galaxy, giants, stellar_models, two_functions
 from starloom.halo.survey import FRAME, HaloSurvey
 from starloom.results.record import InputRecord
 
@@ -27,41 +35,26 @@ if TYPE_CHECKING:
     from starloom.halo.comparison import Comparison
     from starloom.halo.sample import HaloSample
     from starloom.selection.sampling_fractions import SamplingFractions
-    from starloom.selection.tracers import Tracers
     from starloom.studies.gse_mass import Config
 
     Array = NDArray[np.float64]
 
-POTENTIAL = "MWPotential2014"
 SELECTIONS = ("e-Lz", "AD", "JR-Lz")
 LEAST_IN_SELECTION = 30  # stars for a row of the budget
-IRON = {"accreted": (-2.0, -0.6), "halo": (-3.0, -0.6)}
 
 
-def stellar_models(grid: str = "mist") -> tuple[Any, Any, InputRecord]:
-    """Isochrones, bolometric corrections, and the record of them."""
+def isochrone_record(grid: str) -> InputRecord:
+    """The record of the isochrones."""
     from starloom.datasets import registry
     from starloom.datasets.access import locate
     from starloom.files import sha256
-    from starloom.stellar.isochrone_grids import IsochroneGrid
-    from starloom.stellar.photometry import BolometricCorrections
 
     files, about = locate("isochrone_grids", grid), registry.get("isochrone_grids")
-    models = IsochroneGrid.open(files.path)
-    corrections = BolometricCorrections.open(locate("bolometric_corrections").path)
-    record = InputRecord(
+    models, _ = stellar_models(grid)
+    return InputRecord(
         f"isochrones_{grid}", "real", files.origin, len(models.fe_h) * len(models.log_age), sha256(files.path),
         about.license, about.citation,
     )  # fmt: skip
-    return models, corrections, record
-
-
-def giants(grid: str, mass_function: str, fe_h: tuple[float, float]) -> Tracers:
-    """Old giants of one of the grids."""
-    from starloom.halo.survey import halo_giants
-
-    models, corrections, _ = stellar_models(grid)
-    return halo_giants(models, corrections, mass_function_name=mass_function, fe_h=fe_h)
 
 
 def survey_fields() -> tuple[SamplingFractions, InputRecord]:
@@ -77,31 +70,14 @@ def survey_fields() -> tuple[SamplingFractions, InputRecord]:
     return halo_fields(table), record
 
 
-def dust(config: Config, factor: float = 1.0) -> Any:
-    """The analytic dust of the settings."""
-    from starloom.stellar.extinction import ExponentialDust
-
-    return ExponentialDust(local_rate=config.dust_rate * factor, r0=FRAME.r0, z_sun=FRAME.z_sun)
-
-
-def velocities(config: Config, kind: str = "merger", beta: float | None = None) -> Any:
-    """Distribution functions in the sphere that stands in for the Galaxy."""
-    from starloom.dynamics.distribution_functions import DistributionMixture, constant_anisotropy, osipkov_merritt
-    from starloom.dynamics.spherical_potentials import SphericalPotential
-    from starloom.dynamics.tracer_densities import PowerLawTracer
-
-    sphere, density = SphericalPotential.of(potential(POTENTIAL)), PowerLawTracer()
-    if kind == "mixture":
-        parts = [osipkov_merritt(sphere, density, radius) for radius in config.anisotropy_radii]
-        return DistributionMixture(parts, [config.mixture_share, 1.0 - config.mixture_share])
-    if beta is None:
-        beta = config.beta if kind == "merger" else config.rest_beta
-    return constant_anisotropy(sphere, density, beta)
-
-
-def merger_velocities(config: Config) -> Any:
+def merger_velocities(config: Config) -> Velocities:
     """Velocities of the merger that the settings ask for."""
-    return velocities(config, "mixture" if config.kinematics == "mixture" else "merger")
+    return mixture(config) if config.kinematics == "mixture" else constant_beta(config.beta)
+
+
+def mixture(config: Config) -> Velocities:
+    """The later paper's two functions."""
+    return two_functions(config.anisotropy_radii, config.mixture_share)
 
 
 def mock_truth(config: Config) -> tuple[DensityModel, dict[str, float]]:
@@ -118,7 +94,7 @@ def made_halo(config: Config) -> QTable:
     from starloom.halo.mock import HaloComponent, observe
 
     fractions, _ = survey_fields()
-    tracers = giants("mist", "chabrier_2003", IRON["accreted"])
+    tracers = giants()
     model, truth = mock_truth(config)
     parts = [HaloComponent("merger", config.mock_mass, model, truth, merger_velocities(config))]
     if config.mock_rest > 0:
@@ -127,10 +103,17 @@ def made_halo(config: Config) -> QTable:
         rest = {"p": 0.9, "q": 0.7, "slope": 2.5}
         parts.append(
             HaloComponent(
-                "rest", config.mock_rest, round_halo, rest, velocities(config, "rest"), (-1.4, 0.25), (0.05, 0.07)
+                "rest", config.mock_rest, round_halo, rest, constant_beta(config.rest_beta), (-1.4, 0.25), (0.05, 0.07)
             )
         )
-    return observe(parts, fractions, tracers, dust(config), config.seed, distance_error=config.mock_distance_error)
+    return observe(
+        parts,
+        fractions,
+        tracers,
+        analytic_dust(config.dust_rate),
+        config.seed,
+        distance_error=config.mock_distance_error,
+    )
 
 
 @dataclass
@@ -174,7 +157,7 @@ class Analysis:
         fractions, record = survey_fields()
         wanted = tuple(dict.fromkeys([config.selection, *SELECTIONS]))
         sample = read_sample(
-            table, fractions, potential(POTENTIAL), selections=wanted, samples=config.probabilities,
+            table, fractions, galaxy(), selections=wanted, samples=config.probabilities,
             focal_length=config.focal_length, seed=config.seed, workers=workers,
         )  # fmt: skip
         chosen = len(sample.places("accreted", config.selection))
@@ -185,13 +168,8 @@ class Analysis:
                 f"density takes {LEAST_STARS} at the least; {int(sample.usable.sum())} stars are usable"
                 + (f" ({left_out})" if left_out else "")
             )
-        records = [record, stellar_models(config.grid)[2]]
+        records = [record, isochrone_record(config.grid)]
         return cls(config, fractions, sample, records, workers, folder.checkpoints)
-
-    @property
-    def galaxy(self) -> Potential:
-        """The potential of the orbits."""
-        return potential(POTENTIAL)
 
     @property
     def selections(self) -> tuple[str, ...]:
@@ -212,7 +190,11 @@ class Analysis:
         if key not in self.surveys:
             tracers = giants(grid, imf, IRON[abundance])
             self.surveys[key] = HaloSurvey.make(
-                self.fractions, tracers, dust(self.config, factor), modulus=self.modulus, threads=self.workers
+                self.fractions,
+                tracers,
+                analytic_dust(self.config.dust_rate * factor),
+                modulus=self.modulus,
+                threads=self.workers,
             )
         return self.surveys[key]
 
@@ -220,7 +202,7 @@ class Analysis:
         """What is asked of the draws."""
         config = self.config
         return KinematicTest(
-            merger if merger is not None else merger_velocities(config), velocities(config, "rest"), self.galaxy,
+            merger if merger is not None else merger_velocities(config), constant_beta(config.rest_beta), galaxy(),
             selection, config.samples, 0.5, focal_length or config.focal_length,
         )  # fmt: skip
 
@@ -280,17 +262,23 @@ class Analysis:
         from starloom.progress import say
 
         config = self.config
-        compared = compare(stars, volume, self.models(), starts=config.starts, seed=config.seed)
+        compared = compare(stars, volume, self.models(), starts=config.starts, seed=config.seed, folder=self.cache)
         kinds = list(config.kinds)
         wanted = compared.best if config.posterior_of == "best" else kinds.index(config.posterior_of)
         likelihood, top = compared.likelihoods[wanted], compared.fits[wanted]
         say(f"{len(stars)} stars: posterior of the {likelihood.model.label}")
-        posterior = sample_posterior(
-            likelihood, start=top, chains=config.chains, draws=config.draws, tune=config.tune, seed=config.seed,
-            workers=self.workers,
+        settings = {"chains": config.chains, "draws": config.draws, "tune": config.tune, "seed": config.seed}
+        posterior = kept(
+            self.cache, Posterior, likelihood, settings | {"start": top.y},
+            lambda: sample_posterior(likelihood, start=top, workers=self.workers, **settings),
         )  # fmt: skip
         mass = stellar_mass(likelihood, posterior, mass_per_tracer, radii=config.radii, seed=config.seed)
-        evidences = [evidence(part, seed=config.seed) if config.nested else None for part in compared.likelihoods]
+        evidences: list[Evidence | None] = [None] * len(compared.likelihoods)
+        for number, part in enumerate(compared.likelihoods if config.nested else ()):
+            say(f"{len(stars)} stars: evidence of the {part.model.label}")
+            evidences[number] = kept(
+                self.cache, Evidence, part, {"seed": config.seed}, partial(evidence, part, seed=config.seed)
+            )
         return Answer(likelihood.model, likelihood, compared, posterior, mass, evidences)
 
     # ------------------------------------------------------------------------------------------------- what if
@@ -299,12 +287,13 @@ class Analysis:
         self, answer: Answer, volume: Volume, mass_per_tracer: float, stars: Array | None = None
     ) -> tuple[float, float]:
         """Mass of the best fit with another volume or other stars, started at the answer's; and its ln L."""
-        from starloom.halo.posterior import best_fit
+        from starloom.halo.posterior import BestFit, best_fit
 
         places = answer.likelihood.stars if stars is None else stars
         likelihood = HaloLikelihood(answer.model, places, volume)
         top = answer.comparison.fits[answer.comparison.likelihoods.index(answer.likelihood)]
-        found = best_fit(likelihood, starts=1, seed=self.config.seed, guesses=top.y[None])
+        settings: dict[str, Any] = {"starts": 1, "seed": self.config.seed, "guesses": top.y[None]}
+        found = kept(self.cache, BestFit, likelihood, settings, lambda: best_fit(likelihood, **settings))
         point = np.array([found.parameters[name] for name in answer.model.names])
         mass = stellar_mass(likelihood, point[None], mass_per_tracer, radii=self.config.radii, poisson=False)
         return float(mass.mass[0]), found.log_likelihood
@@ -338,12 +327,12 @@ class Analysis:
                 changed("mass function", name, mass_function=name)
         for factor in (2.0,) if short else (0.5, 2.0):
             changed("dust", f"{factor:g} times", dust=factor)
-        others = [("velocities", "beta 0.9", velocities(config, beta=0.9))]
+        others = [("velocities", "beta 0.9", constant_beta(0.9))]
         if not short:
             other = "parsec" if config.grid == "mist" else "mist"
             changed("isochrones", other, grid=other)
-            others.append(("velocities", "beta 0.7", velocities(config, beta=0.7)))
-        others.append(("velocity model", "two Osipkov-Merritt functions", velocities(config, "mixture")))
+            others.append(("velocities", "beta 0.7", constant_beta(0.7)))
+        others.append(("velocity model", "two Osipkov-Merritt functions", mixture(config)))
         for kind, name, merger in others:
             c = self.completeness(config.selection, merger=merger, name=name)
             rows.append((kind, name, self.best_mass(answer, survey.volume(c), survey.mass_per_tracer)[0]))
@@ -367,7 +356,7 @@ class Analysis:
 
         config, survey = self.config, self.survey_of("accreted")
         other = "orbit" if config.focal_length == "local" else "local"
-        motion = Motion.of(self.galaxy, (self.sample.x, self.sample.v), focal_length=other, workers=self.workers)
+        motion = Motion.of(galaxy(), (self.sample.x, self.sample.v), focal_length=other, workers=self.workers)
         chosen = self.sample.chosen("accreted", None) & kinematic(config.selection)(motion)
         volume = survey.volume(self.completeness(config.selection, focal_length=other, name=other))
         mass = self.best_mass(answer, volume, survey.mass_per_tracer, np.ascontiguousarray(self.sample.x[chosen]))[0]

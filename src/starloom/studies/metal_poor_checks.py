@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
+    from starloom.halo.metal_poor_mock import Kind
     from starloom.stellar.ages import AgePosteriors
     from starloom.studies.metal_poor_disk import Config, Models
 
@@ -23,33 +24,45 @@ SAMPLE = 482  # stars in each made sample
 # ---------------------------------------------------------------------------------------------------- made samples
 
 
-def fraction_of_one(seed: int, isotropic: bool, frame: str = "astropy_v4.0") -> dict[str, float]:
-    """One made sample of 482 stars through the whole estimate: fraction, interval, truth, significance of the trend."""
+def fraction_of_one(
+    seed: int, kind: Kind = "sides", frame: str = "astropy_v4.0", *, trend: bool = False
+) -> dict[str, float]:
+    """One made sample of 482 stars through the whole estimate: fraction, interval, truth and, if asked for, the trend.
+
+    ``even`` is the fraction with rotations that are taken to be equally dense on either side of zero; ``significance``
+    that of the trend with [Fe/H] in its standard deviations, 0 where it is not fitted.
+    """
     from starloom.dynamics.frames import GalacticFrame
     from starloom.halo.metal_poor import MetalPoorDisk
     from starloom.halo.metal_poor_mock import MadeHalo
     from starloom.halo.prograde import fit_trend, prograde_fraction
+    from starloom.halo.rotation import sign_probabilities
     from starloom.studies.metal_poor_disk import MADE_SLOPE
 
     top, bottom = (float(np.log(f / (1.0 - f))) for f in MADE_SLOPE)
     halo = MadeHalo(
-        fraction=1.0 / (1.0 + np.exp(-0.5 * (top + bottom))), fe_h_slope=bottom - top, isotropic=isotropic,
+        fraction=1.0 / (1.0 + np.exp(-0.5 * (top + bottom))), fe_h_slope=bottom - top, kind=kind,
         frame=GalacticFrame.named(frame),
     )  # fmt: skip
     stars = halo.sample(int(1.32 * SAMPLE), seed)
-    found = MetalPoorDisk(frame_name=frame, draws=128, seed=seed, workers=1).predict(stars, orbits=False)
+    model = MetalPoorDisk(frame_name=frame, draws=128, seed=seed, workers=1)
+    found = model.predict(stars, orbits=False)
     chosen = np.flatnonzero(np.asarray(found["selected"]))[:SAMPLE]
-    p = np.asarray(found["p_prograde"])[chosen]
-    fraction = prograde_fraction(p)
-    trend = fit_trend(p, {"fe_h": found["fe_h"][chosen], "alpha_m": found["alpha_m"][chosen]}, seed=seed)
+    draws, weight = model.rotation_draws(stars[chosen])
+    p = sign_probabilities(draws, weight=weight, seed=seed).probability
+    fraction, even = prograde_fraction(p), prograde_fraction(np.asarray(found["p_prograde"])[chosen])
+    significance = 0.0
+    if trend:
+        quantities = {"fe_h": found["fe_h"][chosen], "alpha_m": found["alpha_m"][chosen]}
+        significance = -fit_trend(p, quantities, seed=seed).significance("fe_h")
     return {
         "stars": float(len(chosen)),
         "value": fraction.value,
         "low": fraction.low,
         "high": fraction.high,
-        "counted": fraction.counted,
+        "even": even.value,
         "true": float(np.mean(np.asarray(found["true_fraction"])[chosen])),
-        "significance": -trend.significance("fe_h"),
+        "significance": significance,
     }
 
 
@@ -59,8 +72,8 @@ def fraction_intervals(results: Results, config: Config) -> None:
     from starloom.stats.intervals import fraction_interval
 
     seeds = range(1000 * config.seed, 1000 * config.seed + config.mocks)
-    made = [fraction_of_one(seed, False, config.frame) for seed in seeds]
-    still = [fraction_of_one(seed + 500_000, True, config.frame) for seed in seeds]
+    made = [fraction_of_one(seed, "sides", config.frame, trend=True) for seed in seeds]
+    still = [fraction_of_one(seed + 500_000, "isotropic", config.frame) for seed in seeds]
 
     def column(rows: list[dict[str, float]], name: str) -> Floats:
         return np.array([row[name] for row in rows])
@@ -81,6 +94,12 @@ def fraction_intervals(results: Results, config: Config) -> None:
             name, value, "", low=float(low), high=float(high), bar=bar if enough else None,
             meaning=f"{meaning}; {config.mocks} samples, 90 % interval",
         )  # fmt: skip
+    off = column(made, "value") - column(made, "true")
+    error = off.std() / np.sqrt(config.mocks)
+    results.number(
+        "bias of the fraction", float(off.mean()), "", low=float(off.mean() - error), high=float(off.mean() + error),
+        meaning=f"over the same samples; their scatter is {off.std():.3f}",
+    )  # fmt: skip
     mean, error = column(still, "value").mean(), column(still, "value").std() / np.sqrt(config.mocks)
     results.number(
         "prograde fraction of an isotropic halo", mean, "", low=mean - error, high=mean + error,

@@ -129,6 +129,7 @@ def kinematics(results: Results, config: Config, stars: QTable) -> QTable:
     from starloom.catalog.schema import plain
     from starloom.halo.metal_poor import MetalPoorDisk
     from starloom.halo.prograde import fit_trend, fractions_in_bins, prograde_fraction
+    from starloom.halo.rotation import LEAST, sign_probabilities
 
     model = MetalPoorDisk(
         frame_name=config.frame, potential_name=config.potential, orbit_draws=config.orbit_draws, seed=config.seed,
@@ -137,14 +138,17 @@ def kinematics(results: Results, config: Config, stars: QTable) -> QTable:
     motions = model.predict(stars, label="the stars")
     chosen = np.asarray(motions["selected"])
     results.table("stars", motions, "one row a star: motions, orbit, whether it is in the sample, and why not")
-    if chosen.sum() < 10:
+    if chosen.sum() < LEAST:
         raise CatalogError(
-            f"only {int(chosen.sum())} stars are in the sample; the column 'reason' of the table says why"
+            f"only {int(chosen.sum())} stars are in the sample, {LEAST} are needed; the column 'reason' says why"
         )
     reasons, counts = np.unique(np.asarray(motions["reason"])[~chosen], return_counts=True)
     for reason, count in zip(reasons, counts, strict=True):
         results.warn(f"{count} stars not in the sample: {reason}")
-    p, fe_h = np.asarray(motions["p_prograde"])[chosen], plain(motions, "fe_h")[chosen]
+    draws, weight = model.rotation_draws(stars, label="the stars")
+    sides = sign_probabilities(draws[chosen], weight=weight[chosen], seed=config.seed)
+    p, fe_h = sides.probability, plain(motions, "fe_h")[chosen]
+    motions.meta["sides"] = sides
     found = prograde_fraction(p)
     results.number(
         "stars in the sample", found.stars, "stars", meaning="[Fe/H] < -2, 1 < |Z| < 3 kpc",
@@ -152,12 +156,17 @@ def kinematics(results: Results, config: Config, stars: QTable) -> QTable:
     )  # fmt: skip
     results.number(
         "prograde fraction", found.value, "", low=found.low, high=found.high,
-        meaning="errors of the sign deconvolved; 68 % interval",
+        meaning="errors of the sign deconvolved, both spreads of the rotation fitted; 68 % interval",
         published=Published(0.7, f"{PAPER}: over 70 %", 0.7, 1.0),
     )  # fmt: skip
     results.number(
         "prograde fraction, counted", found.counted, "", low=found.counted_low, high=found.counted_high,
         meaning="share of stars with P(prograde) > 1/2; Jeffreys' interval",
+    )  # fmt: skip
+    even = prograde_fraction(np.asarray(motions["p_prograde"])[chosen])
+    results.number(
+        "prograde fraction, rotations equally dense on either side of zero", even.value, "", low=even.low,
+        high=even.high, meaning="what it would be if the spreads were not fitted: biased where they differ",
     )  # fmt: skip
     if "true_fraction" in motions.colnames:
         true = float(np.mean(np.asarray(motions["true_fraction"])[chosen]))

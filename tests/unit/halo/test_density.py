@@ -12,7 +12,7 @@ from starloom.errors import CatalogError, ConfigError
 from starloom.halo.density import KINDS, DensityModel, DiskDensity
 from starloom.halo.likelihood import HaloLikelihood, Volume
 from starloom.halo.mock import BROKEN
-from starloom.halo.orientation import AxisDirection, axes, own_names, rows_of, shape_tensor
+from starloom.halo.orientation import AxisDirection, axes, own_names, rows_of, shape_tensor, tensor_weights
 from starloom.halo.survey import FRAME
 
 SUN = FRAME.sun.x
@@ -244,3 +244,21 @@ def test_bad_input(made):
     with pytest.raises(ConfigError, match="needs 'q'"):
         model.coordinates({"p": 0.5})
     assert HaloLikelihood(model, reference.stars[:10], volume).value_and_gradient(np.zeros(model.size))[0] < 0
+
+
+def test_weights_are_the_volume_of_the_shapes_tensor():
+    """By differences: how much room in the tensor's elements a step in p, q and three small turns takes."""
+    rng = np.random.default_rng(8)
+    ratios = np.array([[0.9, 0.4], [0.6, 0.55], [0.8, 0.5], [0.95, 0.9]])
+    start, step, rooms = Rotation.random(1, rng)[0], 1e-5, []
+
+    def tensor(p, q, *turn):
+        rows = start.as_matrix() @ Rotation.from_rotvec(turn).as_matrix().T
+        return (rows.T @ np.diag([0.0, np.log(p), np.log(q)]) @ rows).ravel()
+
+    for p, q in ratios:
+        point = np.array([p, q, 0.0, 0.0, 0.0])
+        slopes = [(tensor(*(point + e)) - tensor(*(point - e))) / (2.0 * step) for e in step * np.eye(5)]
+        rooms.append(np.sqrt(np.linalg.det(np.array(slopes) @ np.array(slopes).T)))
+    np.testing.assert_allclose(tensor_weights(ratios), np.array(rooms) / np.mean(rooms), rtol=1e-6)
+    np.testing.assert_array_equal(tensor_weights([[1.0, 0.5]]), [1.0])  # no draw has any room: all are alike

@@ -11,7 +11,7 @@ from starloom.errors import ConfigError
 from starloom.halo.comparison import compare
 from starloom.halo.density import DensityModel
 from starloom.halo.likelihood import HaloLikelihood, Volume
-from starloom.halo.mass import earlier_halo_mass, halo_mass, stellar_mass, volume_integral
+from starloom.halo.mass import MassPosterior, earlier_halo_mass, halo_mass, stellar_mass, volume_integral
 from starloom.halo.mock import AUTHORS, BROKEN
 from starloom.halo.posterior import (
     best_fit,
@@ -87,6 +87,27 @@ def test_the_disks_stars_are_counted_apart(made):
     disk = 0.4 * (model.disk_density(volume.x, SUN) @ volume.weight)
     all_of_it = model.density(point, volume.x, SUN) @ volume.weight
     assert found.disk_stars[0] == pytest.approx(len(reference.stars) * disk / all_of_it)
+
+
+def test_intervals_under_the_other_prior_are_weighted():
+    ones = np.ones(4)
+    mass = MassPosterior(np.array([4.0, 1.0, 3.0, 2.0]), ones, ones, (2.0, 70.0), "sphere", ones)
+    assert mass.interval()[0] == mass.interval(even_tensor=True)[0] == 2.5
+    heavy = MassPosterior(mass.mass, ones, ones, mass.radii, mass.bounds, np.array([1.0, 1e9, 1.0, 1.0]))
+    assert heavy.interval(even_tensor=True)[:2] == pytest.approx((1.0, 1.0), abs=1e-6)
+
+
+def test_turning_axes_weigh_their_draws_and_fixed_ones_do_not(made):
+    _, model, likelihood = made
+    points = np.array([[BROKEN[name] for name in model.names]] * 2)
+    points[1, 0] = 0.95
+    found = stellar_mass(likelihood, points, 1.0)
+    assert found.weight[0] > found.weight[1]
+    assert found.weight.mean() == pytest.approx(1.0)
+    fixed = DensityModel("broken", rotated=False)
+    still = HaloLikelihood(fixed, likelihood.stars, likelihood.volume)
+    named = stellar_mass(still, np.array([[BROKEN[name] for name in fixed.names]] * 2), 1.0)
+    np.testing.assert_array_equal(named.weight, 1.0)
 
 
 def test_dark_halos():

@@ -62,7 +62,7 @@ def test_the_fraction_of_an_isotropic_halo_is_one_half():
     """20 samples of 300: a standard error of 0.007 (three of them), through the cuts and distance errors."""
     found = []
     for seed in range(20):
-        made = MadeHalo(isotropic=True).sample(300, 700 + seed)
+        made = MadeHalo(kind="isotropic").sample(300, 700 + seed)
         table = MetalPoorDisk(draws=64, seed=seed).predict(made, orbits=False)
         found.append(prograde_fraction(values(table, "p_prograde")[np.asarray(table["selected"])]).value)
     assert abs(np.mean(found) - 0.5) < 0.021

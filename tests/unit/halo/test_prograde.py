@@ -88,7 +88,7 @@ def test_bad_input_is_refused():
     with pytest.raises(CatalogError, match="row 1"):
         prograde_fraction([0.5, 1.2])
     with pytest.raises(ConfigError, match="shape"):
-        prograde_fraction([[0.5, 0.2]])
+        prograde_fraction([[[0.5, 0.2]]])
     with pytest.raises(ConfigError, match="level"):
         prograde_fraction([0.5], level=1.0)
     with pytest.raises(ConfigError, match="rising"):
