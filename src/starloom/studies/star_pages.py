@@ -203,21 +203,25 @@ def _series(scene: Scene) -> Figure:
     for title, points in steps.items():
         layers: list[Layer] = []
         columns = {name: np.array([p[k] for p in points]) for k, name in enumerate(("teff", "logg", "fe_h"))}
-        made = scene.made({**columns, "a_k": np.full(len(points), 0.05)})
+        close = []
+        for teff, logg, fe_h in points:
+            near = (np.abs(real["teff"] - teff) < 150) & (np.abs(real["logg"] - logg) < 0.4) & (real["a_k"] < 0.15)
+            near &= np.abs(real["fe_h"] - fe_h) < 0.25
+            close.append(near if near.sum() >= 3 else near & False)
+        dust = np.array([np.median(real["a_k"][near]) if near.any() else 0.05 for near in close])
+        made = scene.made({**columns, "a_k": dust})
         labels = [f"{fe_h:+.1f}" if title.startswith("giants") else f"{teff:.0f} K" for teff, _, fe_h in points]
         for label, spectrum in zip(labels, made, strict=True):
             layers.append(Line(SAMPLED_NM, spectrum / np.median(spectrum), label))
-        for (teff, logg, fe_h), label in zip(points, labels, strict=True):
-            near = (np.abs(real["teff"] - teff) < 150) & (np.abs(real["logg"] - logg) < 0.4) & (real["a_k"] < 0.15)
-            near &= np.abs(real["fe_h"] - fe_h) < 0.25
-            if near.sum() >= 3:
+        for near, label in zip(close, labels, strict=True):
+            if near.any():
                 middle = np.median(flux[near] / np.median(flux[near], axis=1, keepdims=True), axis=0)
                 layers.append(Line(SAMPLED_NM, middle, "", role="reference", of=label))
         panels.append(Panel(layers, WAVELENGTH, "flux / median", title=title, x_range=(380.0, 1000.0)))
     return Figure(
         "series",
-        "Spectra made from Teff, log g, [Fe/H] and A_K = 0.05 mag alone (lines), and medians of the test "
-        "stars near those labels (dashed, where there are three).",
+        "Spectra made from Teff, log g, [Fe/H] and A_K alone (lines), and medians of the test stars near those labels "
+        "(dashed, where there are three). A_K is the median of those stars, 0.05 mag where there are none.",
         panels,
         panel_size=(9.0, 3.4),
     )
