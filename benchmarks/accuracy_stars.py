@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from starloom.catalog.tables import read_table
 from starloom.datasets.access import locate
+from starloom.files import make_folder
 from starloom.results.record import Bar
 from starloom.stars import mock
 from starloom.stars.evaluation import (
@@ -26,7 +28,7 @@ from starloom.stars.evaluation import (
 )
 from starloom.stars.foundation import StarFoundation
 from starloom.stars.release import DATASET, SHIPPED_PRESET, settings_of, train_release
-from starloom.stars.rivals import TUNED, network_answers, xgboost_answers
+from starloom.stars.rivals import TUNED, kept, network_answers, xgboost_answers
 from starloom.stars.split import is_test, is_validation
 from starloom.stars.tokens import Tokens
 from starloom.stats.robust import robust_scatter
@@ -62,6 +64,8 @@ def measure(seed: int, *, stars: int, steps: int) -> Numbers:
     }
 
 
+KEPT = machine.ROOT / "results" / "accuracy"
+"""Where trained models and the rivals' answers are kept, so that an interrupted run goes on behind them."""
 FEW = 5
 FORWARD = ("teff", "logg", "fe_h", "alpha_m", "j_h", "j_k")
 COEFFICIENTS = tuple(f"{arm}_{order}" for arm in ("bp", "rp") for order in range(FEW))
@@ -77,7 +81,7 @@ def real_stars() -> Any:
 
 def trained(seed: int, steps: int) -> StarFoundation:
     """The recipe of the shipped model with another seed; an interrupted training goes on."""
-    folder = machine.ROOT / "results" / "accuracy" / f"star-foundation-seed-{seed}-{steps}"
+    folder = KEPT / f"star-foundation-seed-{seed}-{steps}"
     settings = settings_of(SHIPPED_PRESET, steps)
     if (folder / "model.json").exists():
         model = StarFoundation.load(folder)
@@ -108,9 +112,11 @@ class Rivals:
             parts, places = parts_of(model), words.places(list(targets))
             from_, to = words.places(given), places
             x, y = ([words.standardize(part.values[:, p], p) for part in parts] for p in (from_, to))
-            found = [network_answers(x[0], y[0], x[2], seed=1)] if trees == 0 else [
-                xgboost_answers(x[0], y[0], x[1], y[1], x[2], setting, seed=1) for setting in TUNED[:trees]
+            rivals = [partial(network_answers, x[0], y[0], x[2], seed=1)] if trees == 0 else [
+                partial(xgboost_answers, x[0], y[0], x[1], y[1], x[2], setting, seed=1, threads=1)
+                for setting in TUNED[:trees]
             ]  # fmt: skip
+            found = [kept(make_folder(KEPT / "rivals"), rival) for rival in rivals]
             away = [parts[2].values[:, places] - words.restore(answers, places) for answers in found]
             self.known[key] = np.min([[robust_scatter(a[:, k]) for k in range(len(targets))] for a in away], axis=0)
         return self.known[key]

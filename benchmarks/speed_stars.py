@@ -10,6 +10,7 @@ from torch import nn
 from starloom import progress
 from starloom.neural.processes import has_bfloat16
 from starloom.stars.network import ARCHITECTURES, Attention, StarNetwork
+from starloom.stars.perception import batch_of
 from starloom.stars.training import Settings, flops_per_step, forward_flops
 
 KINDS, PLACES, REQUESTS, STARS = 118, 64, 4, 512
@@ -27,8 +28,9 @@ def section() -> tuple[str, bool]:
         "",
         table(comparisons),
         "",
-        f"One thread, {PLACES} tokens and {REQUESTS} requests a star, batches of {STARS}. The limit is the rate of one "
-        "large matrix product on the same thread.",
+        f"One thread, {PLACES} tokens and {REQUESTS} requests a star, in the batches of `StarFoundation.ask`: "
+        f"{batch_of(ARCHITECTURES['paper'])} stars of the network of the paper, else {STARS}. The limit is the rate of "
+        "one large matrix product on the same thread.",
         "",
         "| network | number type | stars/s | GFLOP a star | GFLOP/s | share of the limit |",
         "|---|---|---|---|---|---|",
@@ -98,14 +100,16 @@ def _limit(low: bool) -> float:
 def _inference(name: str, word: str, low: bool, own: bool) -> str:
     """A line of the table; ``own``: each star has kinds of its own (else all have the same, as in most tables)."""
     torch.manual_seed(1)
-    network = StarNetwork(KINDS, ARCHITECTURES[name]).eval()
+    network, batch = StarNetwork(KINDS, ARCHITECTURES[name]).eval(), batch_of(ARCHITECTURES[name], PLACES)
     kinds = torch.stack([torch.randperm(KINDS)[:PLACES] + 1 for _ in range(STARS)])
     kinds = kinds if own else kinds[:1].expand(STARS, -1).contiguous()
     values, asked = torch.randn(STARS, PLACES), torch.randint(1, KINDS + 1, (STARS, REQUESTS))
 
     def work() -> None:
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
-            network(kinds, values, asked)
+            for start in range(0, STARS, batch):
+                part = slice(start, start + batch)
+                network(kinds[part], values[part], asked[part])
 
     rate = STARS / cpu_seconds(work, 3)
     each = forward_flops(ARCHITECTURES[name], KINDS, PLACES, REQUESTS)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from astropy.table import QTable
 from numpy.typing import NDArray
-from torch import Tensor
 
 from starloom.catalog.given_columns import keep_given
 from starloom.catalog.provenance import record
@@ -30,14 +29,14 @@ from starloom.spectra.xp import SAMPLED_NM, XpBases, g_flux
 from starloom.stars.domain import LIMIT, Domain
 from starloom.stars.evaluation import widening
 from starloom.stars.foundation_files import read_foundation, write_foundation
-from starloom.stars.network import Perception, StarNetwork
+from starloom.stars.network import StarNetwork
 from starloom.stars.observations import SpectrumReader, read_tokens
+from starloom.stars.perception import attention_of, batch_of, batches, nearest, vectors_of
 from starloom.stars.tokens import Tokens, Vocabulary
 from starloom.stars.training import Settings, train
 from starloom.stars.training_tables import learnable
 
 SHIPPED = Path(__file__).parent / "shipped" / "completed"
-BATCH = 512
 NEEDS = {
     "distance": "it needs parallaxes in the training table (kind g_fakemag)",
     "log_ebv": "it needs reddenings from a dust map in the training table",
@@ -190,25 +189,9 @@ class StarFoundation:
             [p for p, k in enumerate(kinds) if k.name not in asked and k.order < self.usual], dtype=np.int64
         )
 
-    def _batches(self, tokens: Tokens, places: NDArray[np.int64], batch: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Kinds and values of batches of stars; columns that no star of a batch has take no place."""
-        for start in range(0, len(tokens), batch):
-            rows = slice(start, min(start + batch, len(tokens)))
-            values = self.vocabulary.standardize(tokens.values[rows][:, places], places)
-            known = np.isfinite(values)
-            kept = np.atleast_1d(known.any(axis=0))
-            if not kept.any():
-                kept[:1] = True
-            kinds = np.where(known, places + 1, 0)[:, kept]
-            yield (
-                rows,
-                torch.from_numpy(kinds),
-                torch.from_numpy(np.where(known, values, 0.0)[:, kept].astype(np.float32)),
-            )
-
     def ask(
         self, tokens: Tokens, request: Sequence[str], given: Sequence[str] | None = None, *,
-        batch: int = BATCH, bfloat16: bool = False,
+        batch: int | None = None, bfloat16: bool = False,
     ) -> Answers:  # fmt: skip
         """Answers in standardized values.
 
@@ -217,7 +200,7 @@ class StarFoundation:
         tokens : of the stars.
         request : kinds asked.
         given : kinds shown; by default all usual ones that are not requested.
-        batch : stars at a time.
+        batch : stars at a time; None for as many as the network answers fastest.
         bfloat16 : multiply in bfloat16, faster where the CPU can, to about 1 % of an error.
         """
         names = self._requests(request)
@@ -225,8 +208,9 @@ class StarFoundation:
         mean = np.empty((len(tokens), len(names)))
         sigma = np.empty_like(mean)
         enabled = bfloat16 and has_bfloat16()
+        size = batch_of(self.network.shape) if batch is None else batch
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            for rows, kinds, values in self._batches(tokens, self.shown(names, given), batch):
+            for rows, kinds, values in batches(self.vocabulary, tokens, self.shown(names, given), size):
                 found, log_variance = self.network(kinds, values, numbers.expand(len(kinds), -1))
                 mean[rows], sigma[rows] = found.numpy(), np.exp(0.5 * log_variance.numpy())
         if self.widen is not None:
@@ -378,31 +362,14 @@ class StarFoundation:
 
         What goes to the registers and the learned key is left out, so that rows sum to less than one.
         """
-        tokens = self.tokens(table)
         names = self._requests(request)
-        places = self.shown(names, given)
-        numbers = torch.from_numpy(self.vocabulary.places(names) + 1)
-        blocks = len(self.network.shape.decoder)
-        result = np.zeros((len(tokens), blocks, len(names), len(self.vocabulary) + 1))
-        with torch.inference_mode():
-            for rows, kinds, values in self._batches(tokens, places, BATCH):
-                maps = self.network.attention(self.network.perceive(kinds, values), numbers.expand(len(kinds), -1))
-                for block, weights in enumerate(maps):
-                    mean = weights.mean(dim=1)[:, :, : kinds.shape[1]].float()
-                    spread = torch.zeros(len(kinds), len(names), result.shape[-1])
-                    spread.scatter_add_(2, kinds[:, None, :].expand_as(mean), mean)
-                    result[rows, block] = spread.numpy()
-        return result[..., 1:], self.vocabulary.names
+        places, asked = self.shown(names, given), self.vocabulary.places(names)
+        found = attention_of(self.network, self.vocabulary, self.tokens(table), places, asked)
+        return found, self.vocabulary.names
 
     def embed(self, table: Any, *, given: Sequence[str] | None = None) -> NDArray[np.float32]:
         """A vector a star, from whatever is known of it, shape (stars, width)."""
-        tokens = self.tokens(table)
-        parts = []
-        with torch.inference_mode():
-            for _, kinds, values in self._batches(tokens, self.shown((), given), BATCH):
-                seen: Perception = self.network.perceive(kinds, values)
-                parts.append(seen.vector.float().numpy())
-        return np.concatenate(parts)
+        return vectors_of(self.network, self.vocabulary, self.tokens(table), self.shown((), given))
 
     def similar(
         self, table: Any, among: Any, *, count: int = 10, given: Sequence[str] | None = None
@@ -411,15 +378,7 @@ class StarFoundation:
 
         Vectors are standardized over the stars of ``among``.
         """
-        stars, others = self.embed(table, given=given), self.embed(among, given=given)
-        if not 1 <= count <= len(others):
-            raise ConfigError(f"{count} similar stars were asked for, and the other table has {len(others)}")
-        center, scale = others.mean(axis=0), others.std(axis=0) + 1e-6
-        first, second = ((part - center) / scale for part in (stars, others))
-        cosine = first @ second.T
-        cosine /= np.linalg.norm(first, axis=1)[:, None] * np.linalg.norm(second, axis=1) + 1e-12
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
-        return order, np.take_along_axis(cosine, order, 1).astype(float)
+        return nearest(self.embed(table, given=given), self.embed(among, given=given), count)
 
     # ------------------------------------------------------------------------------------------------------ files
 

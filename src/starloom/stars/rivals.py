@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from starloom.neural.checkpoints import load_tensors, save_tensors
 from starloom.progress import say
 
 Floats = NDArray[np.float64]
@@ -115,3 +119,22 @@ def network_answers(
         with torch.inference_mode():
             found = network(torch.tensor(asked, dtype=torch.float32))[:, :count].numpy().astype(float)
     return np.asarray(found)
+
+
+def kept(folder: Path, rival: partial[Floats]) -> Floats:
+    """What a rival answers, found once: an interrupted run goes on behind the rivals that it has trained.
+
+    Parameters
+    ----------
+    folder : of the answers, one file for each set of inputs and settings.
+    rival : a function of this module with all that it needs.
+    """
+    import torch
+
+    digest = hashlib.sha256(rival.func.__name__.encode())
+    for part in (*rival.args, *sorted(rival.keywords.items())):
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    path = folder / f"rival-{digest.hexdigest()[:20]}.safetensors"
+    if not path.exists():
+        save_tensors(path, {"answers": torch.tensor(rival(), dtype=torch.float64)})
+    return np.asarray(load_tensors(path)["answers"].numpy())

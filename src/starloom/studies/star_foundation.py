@@ -23,6 +23,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     """Score the model on the test stars, task by task, beside its rivals."""
     from starloom.studies import star_pages as pages
     from starloom.studies import star_tasks as tasks
+    from starloom.studies.star_extinction import extinction
 
     results = Results("star-foundation", STUDY.title, config.preset, config.seed, summary=STUDY.summary)
     results.inputs = [entry.record for entry in inputs.values()]
@@ -39,7 +40,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     tasks.projection(results, scene, inputs)
     shares = tasks.domain(results, scene, inputs)
     results.table("test_stars", pages.answer_table(scene, full), "one row a test star with all labels")
-    results.figures = pages.figures(scene, full, forward, arms, shares)
+    results.figures = pages.figures(scene, full, forward, arms, shares, extinction(results, scene))
     results.warn(f"All numbers of the model come from one training (seed {scene.model.history['seed']}).")
     return results
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from starloom.results.figures import Band, Figure, Layer, Line, Panel, Points, Span, Steps
 from starloom.spectra.xp import SAMPLED_NM, g_flux
-from starloom.stellar.extinction import extinction_curve
 
 if TYPE_CHECKING:
     from starloom.stars.evaluation import Scored
@@ -44,12 +43,13 @@ def answer_table(scene: Scene, full: Scored) -> QTable:
 
 
 def figures(
-    scene: Scene, full: Scored, forward: Scored, arms: Mapping[str, Floats], shares: Mapping[str, Floats]
-) -> list[Figure]:
-    """All figures, in the order of the page."""
+    scene: Scene, full: Scored, forward: Scored, arms: Mapping[str, Floats], shares: Mapping[str, Floats],
+    extinction: Figure,
+) -> list[Figure]:  # fmt: skip
+    """All figures, in the order of the page; that of extinction has numbers of its own and is made before."""
     table = answer_table(scene, full)
     made = [_labels(table, full), _kiel(table), _calibration(full), _arms(scene, arms), _inpainted(scene, arms)]
-    made += [_series(scene), _forward(scene, forward), _extinction(scene), _locus(scene), _attention(scene)]
+    made += [_series(scene), _forward(scene, forward), extinction, _locus(scene), _attention(scene)]
     if shares:
         made.append(_domain(shares))
     return made
@@ -187,12 +187,6 @@ def _inpainted(scene: Scene, arms: Mapping[str, Floats]) -> Figure:
     )
 
 
-def _made(scene: Scene, columns: Mapping[str, Floats]) -> Floats:
-    """Spectra over their flux in G, from labels."""
-    names = [name for name in columns if name in scene.model.vocabulary]
-    return scene.model.generate_spectrum({name: columns[name] for name in names}, given=names, bases=scene.bases)[0]
-
-
 def _series(scene: Scene) -> Figure:
     """Spectra along metallicity and temperature, with real stars of those labels."""
     flux = (
@@ -209,21 +203,25 @@ def _series(scene: Scene) -> Figure:
     for title, points in steps.items():
         layers: list[Layer] = []
         columns = {name: np.array([p[k] for p in points]) for k, name in enumerate(("teff", "logg", "fe_h"))}
-        made = _made(scene, {**columns, "a_k": np.full(len(points), 0.05)})
+        close = []
+        for teff, logg, fe_h in points:
+            near = (np.abs(real["teff"] - teff) < 150) & (np.abs(real["logg"] - logg) < 0.4) & (real["a_k"] < 0.15)
+            near &= np.abs(real["fe_h"] - fe_h) < 0.25
+            close.append(near if near.sum() >= 3 else near & False)
+        dust = np.array([np.median(real["a_k"][near]) if near.any() else 0.05 for near in close])
+        made = scene.made({**columns, "a_k": dust})
         labels = [f"{fe_h:+.1f}" if title.startswith("giants") else f"{teff:.0f} K" for teff, _, fe_h in points]
         for label, spectrum in zip(labels, made, strict=True):
             layers.append(Line(SAMPLED_NM, spectrum / np.median(spectrum), label))
-        for (teff, logg, fe_h), label in zip(points, labels, strict=True):
-            near = (np.abs(real["teff"] - teff) < 150) & (np.abs(real["logg"] - logg) < 0.4) & (real["a_k"] < 0.15)
-            near &= np.abs(real["fe_h"] - fe_h) < 0.25
-            if near.sum() >= 3:
+        for near, label in zip(close, labels, strict=True):
+            if near.any():
                 middle = np.median(flux[near] / np.median(flux[near], axis=1, keepdims=True), axis=0)
                 layers.append(Line(SAMPLED_NM, middle, "", role="reference", of=label))
         panels.append(Panel(layers, WAVELENGTH, "flux / median", title=title, x_range=(380.0, 1000.0)))
     return Figure(
         "series",
-        "Spectra made from Teff, log g, [Fe/H] and A_K = 0.05 mag alone (lines), and medians of the test "
-        "stars near those labels (dashed, where there are three).",
+        "Spectra made from Teff, log g, [Fe/H] and A_K alone (lines), and medians of the test stars near those labels "
+        "(dashed, where there are three). A_K is the median of those stars, 0.05 mag where there are none.",
         panels,
         panel_size=(9.0, 3.4),
     )
@@ -251,39 +249,6 @@ def _forward(scene: Scene, forward: Scored) -> Figure:
     )
 
 
-def _extinction(scene: Scene) -> Figure:
-    """How the model dims giants, as magnitudes between two wavelengths."""
-    logg = np.arange(1.6, 2.9, 0.1)
-    base = {
-        "teff": 5200.0 - 441.0 * (3.65 - logg),
-        "logg": logg,
-        "fe_h": np.zeros(len(logg)),
-        "alpha_m": np.zeros(len(logg)),
-    }
-    window = (SAMPLED_NM >= 420.0) & (SAMPLED_NM <= 980.0)
-    pivot = int(np.argmin(np.abs(SAMPLED_NM - 700.0)))
-    layers: list[Layer] = []
-    clear = _made(scene, {**base, "a_k": np.zeros(len(logg))})
-    for a_k in (0.15, 0.3):
-        dimmed = _made(scene, {**base, "a_k": np.full(len(logg), a_k)})
-        with np.errstate(invalid="ignore", divide="ignore"):
-            curve = -2.5 * np.log10(dimmed / clear)
-        curve = (curve - curve[:, [pivot]])[:, window] / a_k
-        made = np.isfinite(curve).any(axis=0)  # a network of few steps makes fluxes below zero
-        low, middle, high = np.nanpercentile(curve[:, made], [16, 50, 84], axis=0)
-        grid = SAMPLED_NM[window][made]
-        layers += [Band(grid, low, high), Line(grid, middle, f"model, A_K = {a_k:g} mag")]
-    law = extinction_curve(SAMPLED_NM) / extinction_curve([2159.0])
-    layers.append(Line(SAMPLED_NM[window], (law - law[pivot])[window], "CCM89, R_V = 3.1", role="reference"))
-    return Figure(
-        "extinction",
-        "Extinction along the giant branch (median and central 68 %): ratio of spectra made with and "
-        "without A_K, in magnitudes relative to 700 nm, over A_K.",
-        [Panel(layers, WAVELENGTH, "(A - A_700) / A_K", x_range=(420.0, 980.0))],
-        panel_size=(8.0, 3.6),
-    )
-
-
 def _locus(scene: Scene) -> Figure:
     """Temperature along log g for a few metallicities, asked of two labels."""
     logg = np.linspace(0.6, 4.7, 60)
@@ -292,10 +257,16 @@ def _locus(scene: Scene) -> Figure:
     layers.append(Points(teff, np.asarray(scene.stars["logg"], dtype=float), "test stars (APOGEE)", role="faint"))
     for fe_h in (-1.0, -0.5, 0.0):
         answer = scene.model.predict({"logg": logg, "fe_h": np.full(60, fe_h)}, ["teff"])
-        layers.append(Line(answer["predicted_teff"].value, logg, f"[Fe/H] = {fe_h:+.1f}"))
+        middle, label = answer["predicted_teff"].value, f"[Fe/H] = {fe_h:+.1f}"
+        layers.append(Line(middle, logg, label))
+        if fe_h == 0.0:
+            error = answer["predicted_teff_error"].value
+            layers += [Line(middle + way * error, logg, "", role="reference", of=label) for way in (-1.0, 1.0)]
     return Figure(
         "locus",
-        "Stellar loci: the temperature asked of log g and [Fe/H] alone, over the test stars.",
+        "Stellar loci: the temperature asked of log g and [Fe/H] alone, over the test stars. Dashed: one standard "
+        "deviation for solar metallicity. Dwarfs of 3,500 to 5,500 K have one log g within its errors: of it alone "
+        "the model answers their mean, with a wide error.",
         [
             Panel(
                 layers,

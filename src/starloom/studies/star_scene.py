@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +52,7 @@ class Scene:
     colors: tuple[str, ...]
     config: Config
     real: bool
+    checkpoints: Path
     networks: dict[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict)
 
     def complete(self, tokens: Tokens) -> Tokens:
@@ -62,6 +65,12 @@ class Scene:
         """Standardized values of these kinds."""
         places = self.model.vocabulary.places(names)
         return self.model.vocabulary.standardize(tokens.values[:, places], places)
+
+    def made(self, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Spectra over their flux in G, made from labels."""
+        names = [name for name in columns if name in self.model.vocabulary]
+        shown = {name: columns[name] for name in names}
+        return self.model.generate_spectrum(shown, given=names, bases=self.bases)[0]
 
 
 def scene_of(config: Config, inputs: Mapping[str, Input], folder: RunFolder, results: Results) -> Scene:
@@ -111,12 +120,13 @@ def scene_of(config: Config, inputs: Mapping[str, Input], folder: RunFolder, res
         colors,
         config,
         real,
+        folder.checkpoints,
     )
 
 
 def best_trees(scene: Scene, given: list[str], targets: list[str]) -> NDArray[np.float64]:
     """Robust scatter of each target of the best of several tuned XGBoosts, trained for just these inputs."""
-    from starloom.stars.rivals import TUNED, xgboost_answers
+    from starloom.stars.rivals import TUNED, kept, xgboost_answers
     from starloom.stats.robust import robust_scatter
 
     words = scene.model.vocabulary
@@ -125,16 +135,11 @@ def best_trees(scene: Scene, given: list[str], targets: list[str]) -> NDArray[np
     inputs, wanted = ([scene.inputs(part, names) for part in parts] for names in (given, targets))
     found = []
     for setting in TUNED[: scene.config.trees]:
-        answers = xgboost_answers(
-            inputs[0],
-            wanted[0],
-            inputs[1],
-            wanted[1],
-            inputs[2],
-            setting,
-            seed=scene.config.seed,
-            threads=scene.config.workers,
+        seed, threads = scene.config.seed, scene.config.workers
+        rival = partial(
+            xgboost_answers, inputs[0], wanted[0], inputs[1], wanted[1], inputs[2], setting, seed=seed, threads=threads
         )
+        answers = kept(scene.checkpoints, rival)
         away = parts[2].values[:, places] - words.restore(answers, places)
         found.append([robust_scatter(away[:, k]) for k in range(len(targets))])
     return np.asarray(np.min(np.array(found), axis=0))
@@ -142,13 +147,14 @@ def best_trees(scene: Scene, given: list[str], targets: list[str]) -> NDArray[np
 
 def plain_network(scene: Scene, given: list[str]) -> NDArray[np.float64]:
     """Truth minus answer (stars, labels) of a plain network that was trained for just these inputs."""
-    from starloom.stars.rivals import network_answers
+    from starloom.stars.rivals import kept, network_answers
 
     if tuple(given) not in scene.networks:
         words, names = scene.model.vocabulary, list(scene.labels)
         train, test = scene.complete(scene.train), scene.complete(scene.test)
         inputs, asked = scene.inputs(train, given), scene.inputs(test, given)
-        answers = network_answers(inputs, scene.inputs(train, names), asked, seed=scene.config.seed)
+        rival = partial(network_answers, inputs, scene.inputs(train, names), asked, seed=scene.config.seed)
+        answers = kept(scene.checkpoints, rival)
         places = words.places(names)
         scene.networks[tuple(given)] = test.values[:, places] - words.restore(answers, places)
     return scene.networks[tuple(given)]

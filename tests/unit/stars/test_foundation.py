@@ -94,6 +94,13 @@ def test_there_is_no_hidden_state(model, others):
     assert (first["predicted_teff"] == second["predicted_teff"]).all()
 
 
+def test_the_size_of_the_batches_changes_nothing(model, others):
+    tokens = model.tokens(others[:50])
+    whole, parts = model.ask(tokens, ["teff", "fe_h"]), model.ask(tokens, ["teff", "fe_h"], batch=7)
+    np.testing.assert_allclose(whole.mean, parts.mean, atol=1e-5)
+    np.testing.assert_allclose(whole.sigma, parts.sigma, rtol=1e-4)
+
+
 def test_attention_and_embedding(model, others):
     weights, names = model.attention(others[:6], ["teff", "fe_h"])
     assert weights.shape == (6, 1, 2, len(names))
