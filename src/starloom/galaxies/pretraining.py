@@ -11,7 +11,9 @@ is drawn from a real campaign. No real image is ever used.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -262,6 +264,27 @@ def start_of(recipe: Recipe, rng: np.random.Generator) -> ImageEncoder:
         return encoder(recipe.encoder, 3, **recipe.size)
 
 
+def _drawn(
+    recipe: Recipe, seed: int, totals: NDArray[np.float64] | None, kept: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
+    """Pictures and votes to train on, and the CPU seconds that drawing them took; kept for the pieces that follow."""
+    about = json.dumps([recipe.galaxies, recipe.pixels, seed, DISTANT_SHARE, asdict(NEAR), asdict(FAR)])
+    digest = hashlib.sha256(about.encode() + (b"" if totals is None else totals.tobytes())).digest()
+    identity = torch.tensor(list(digest), dtype=torch.uint8)
+    if kept.exists():
+        found = load_tensors(kept)
+        if "identity" in found and torch.equal(found["identity"], identity):
+            return found["pictures"].numpy(), found["votes"].numpy(), float(found["seconds"])
+    clock = time.process_time()
+    sample = make_sample(recipe.galaxies, recipe.pixels, seed=np.random.default_rng([seed, 10]), totals=totals)
+    seconds = time.process_time() - clock
+    save_tensors(kept, {
+        "identity": identity, "seconds": torch.tensor(seconds, dtype=torch.float64),
+        "pictures": torch.from_numpy(sample.pictures), "votes": torch.from_numpy(sample.votes),
+    })  # fmt: skip
+    return sample.pictures, sample.votes, seconds
+
+
 def pretrain(
     name: str, out: str | Path, *, seed: int = 1, until: int | None = None, galaxies: int | None = None,
     steps: int | None = None,
@@ -271,7 +294,7 @@ def pretrain(
     Parameters
     ----------
     name : one of ``RECIPES``.
-    out : folder of the model; the checkpoint lies beside it.
+    out : folder of the model; the checkpoint and the drawn pictures lie beside it.
     seed : of galaxies, votes, weights and steps.
     until : stop before this step, with the checkpoint written and no model.
     galaxies, steps : fewer than the recipe says.
@@ -292,10 +315,11 @@ def pretrain(
     folder = Path(out)
     checkpoint = make_folder(folder.parent) / f".{folder.name}.checkpoint.safetensors"
     totals = real_totals()
-    sample = make_sample(recipe.galaxies, recipe.pixels, seed=np.random.default_rng([seed, 10]), totals=totals)
+    kept = checkpoint.with_name(f".{folder.name}.sample.safetensors")
+    pictures, votes, drawing = _drawn(recipe, seed, totals, kept)
     network = start_of(recipe, np.random.default_rng([seed, 11]))
     model, log = train_on_votes(
-        network, sample.pictures, sample.votes, mock_votes.schema(), seed=seed, schedule=recipe.schedule,
+        network, pictures, votes, mock_votes.schema(), seed=seed, schedule=recipe.schedule,
         checkpoint=checkpoint, until=until, label=f"pretraining {name}",
     )  # fmt: skip
     if log.steps < recipe.schedule.steps:
@@ -312,12 +336,14 @@ def pretrain(
         },
         "steps": log.steps,
         "cpu_seconds": round(log.seconds, 1),
+        "drawing_cpu_seconds": round(drawing, 1),
         "losses": [round(value, 4) for value in log.losses],
         "held_out_galaxies": HELD_OUT,
     }
     save(folder, model, recipe, history)
     model, _ = load(folder)  # what is carried is scored, with the digits that its file keeps
     save(folder, model, recipe, history | {"held_out": scores_of(model, held)})
+    kept.unlink(missing_ok=True)
     return model, log
 
 

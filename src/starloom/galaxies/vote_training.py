@@ -21,6 +21,7 @@ from starloom import progress
 from starloom.errors import CatalogError, ConfigError
 from starloom.galaxies.descent import Descent, identity_of, rate_share
 from starloom.galaxies.image_encoder import ImageEncoder
+from starloom.galaxies.orthogonal_descent import OrthogonalDescent
 from starloom.galaxies.vote_loss import concentrations_of, start_head
 from starloom.galaxies.votes import VoteSchema
 from starloom.neural.training import one_thread, seeded
@@ -46,6 +47,9 @@ class Schedule:
         last layer and the loss stay in float32.
     still_norms : keep the statistics of batch norms as they are (those of ImageNet, say).
     frozen : parts of the encoder, from its first layer on, that stay as they are.
+    kernel_rate : when above 0, kernels of convolutions move by their orthogonal momentum at this largest rate
+        (:mod:`starloom.galaxies.orthogonal_descent`), and ``learning_rate`` is that of all else.
+    coarse : share of the steps, from the first on, in which pictures are halved in size: a quarter of the work each.
     """
 
     steps: int = 1000
@@ -59,12 +63,19 @@ class Schedule:
     half: bool = False
     still_norms: bool = False
     frozen: int = 0
+    kernel_rate: float = 0.0
+    coarse: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or self.shift < 0 or not 0 < self.average < 1:
             raise ConfigError(
                 "a training needs at least one step, one galaxy a step, a learning rate above 0 and a running mean "
                 "whose decay lies between 0 and 1"
+            )
+        if not (self.kernel_rate >= 0 and 0 <= self.coarse <= 1):
+            raise ConfigError(
+                f"kernel_rate ({self.kernel_rate}) must not be negative, and coarse ({self.coarse}) is a share of the "
+                "steps"
             )
 
 
@@ -201,7 +212,10 @@ def train_on_votes(
             rng = np.random.default_rng([seed, 2, step])
             torch.manual_seed(int(rng.integers(2**62)))
             rows = _rows_of(len(pictures), plan.batch, step, seed)
-            out = model(as_tensor(turned(pictures[rows], rng, plan.shift)), plan.half)
+            images = as_tensor(turned(pictures[rows], rng, plan.shift))
+            if step < plan.coarse * plan.steps:
+                images = nn.functional.avg_pool2d(images, 2)
+            out = model(images, plan.half)
             loss = schema.loss(out, torch.from_numpy(counts[rows]))
             share = rate_share(step, plan.steps, plan.warm_up)
             recent.append(descent.step(loss, share, f"at step {step} of {plan.steps}", number=step))
@@ -250,13 +264,22 @@ def _train_mode(model: VoteModel, plan: Schedule) -> None:
 
 
 def _optimizer(model: VoteModel, plan: Schedule) -> torch.optim.Optimizer:
-    decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
+    orthogonal = plan.kernel_rate > 0.0
+    kernels = [p for p in model.parameters() if p.requires_grad and orthogonal and p.dim() == 4 and p.shape[1] > 1]
+    own = {id(p) for p in kernels}
+    decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1 and id(p) not in own]
     free = [p for p in model.parameters() if p.requires_grad and p.dim() <= 1]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": parameters, "weight_decay": decay, "full_lr": plan.learning_rate}
         for parameters, decay in ((decayed, plan.weight_decay), (free, 0.0))
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99))
+    if not kernels:
+        return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99))
+    groups.append(
+        {"params": kernels, "weight_decay": plan.weight_decay, "full_lr": plan.kernel_rate, "orthogonal": True}
+    )
+    kind = torch.bfloat16 if plan.half else torch.float32
+    return OrthogonalDescent(groups, kind=kind, lr=plan.learning_rate, betas=(0.9, 0.99))
 
 
 def _identity(plan: Schedule, seed: int, pictures: Pictures, votes: NDArray[np.float32], model: VoteModel) -> Tensor:

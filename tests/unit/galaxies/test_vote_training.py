@@ -105,8 +105,27 @@ def test_what_does_not_fit_is_refused(sample):
         train_on_votes(network(), sample.pictures.astype(float), sample.votes, schema, seed=1)
     with pytest.raises(CatalogError, match="8-bit"):
         represent(network(), sample.pictures[:0])
-    with pytest.raises(ConfigError):
-        Schedule(steps=0)
+    for wrong in (
+        {"steps": 0},
+        {"kernel_rate": -0.1},
+        {"coarse": 1.5},
+        {"coarse": float("nan")},
+    ):
+        with pytest.raises(ConfigError):
+            Schedule(**wrong)
+
+
+def test_coarse_pictures_and_orthogonal_kernels_go_on_after_an_interrupt(sample, tmp_path):
+    more = {"kernel_rate": 0.05, "coarse": 0.5}
+    whole, log = fit(sample, steps=8, schedule=more)
+    fit(sample, steps=8, schedule=more, checkpoint=tmp_path / "state.safetensors", until=5)
+    rest, _ = fit(sample, steps=8, schedule=more, checkpoint=tmp_path / "state.safetensors")
+    assert all(torch.equal(value, weights(rest)[name]) for name, value in weights(whole).items())
+    plain, _ = fit(sample, steps=8, schedule={"kernel_rate": 0.05})
+    other, _ = fit(sample, steps=8, schedule={"coarse": 0.5})
+    for model in (plain, other):
+        assert not torch.equal(weights(model)["encoder.conv1.weight"], weights(whole)["encoder.conv1.weight"])
+    assert np.isfinite(log.losses).all()
 
 
 def test_half_precision_trains_nearly_the_same_and_goes_on_after_an_interrupt(sample, tmp_path):
@@ -177,3 +196,21 @@ def test_recipes_and_carried_models_by_name(tmp_path):
         pretrain("large", tmp_path / "x")
     with pytest.raises(ConfigError, match="small"):
         shipped("large")
+
+
+def test_the_pieces_of_a_pretraining_share_what_was_drawn(tmp_path, monkeypatch):
+    from starloom.galaxies import pretraining
+
+    def piece(until, seed=1):
+        return pretrain("small", tmp_path / "model", seed=seed, until=until, galaxies=30, steps=3)[1]
+
+    assert piece(1).steps == 1
+    kept = tmp_path / ".model.sample.safetensors"
+    first = kept.read_bytes()
+    monkeypatch.setattr(pretraining, "make_sample", lambda *_, **__: pytest.fail("drawn again"))
+    assert piece(2).resumed_at == 1
+    assert not (tmp_path / "model").exists()
+    monkeypatch.undo()
+    (tmp_path / ".model.checkpoint.safetensors").unlink()
+    piece(1, seed=2)  # other galaxies: what was kept is not theirs
+    assert kept.read_bytes() != first
