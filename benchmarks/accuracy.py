@@ -189,7 +189,8 @@ def _provenance(system: System, caches: dict[str, Cache]) -> list[str]:
         settings = ", ".join(f"{name} {value}" for name, value in cache.key["settings"].items())
         commits = ", ".join(sorted({record["commit"] for record in records}))
         machines = "; ".join(sorted({record["machine"] for record in records}))
-        seeds = f"seeds {experiment.seeds[0]} to {experiment.seeds[-1]}"
+        done = [seed for seed in experiment.seeds if seed in cache.records]
+        seeds = f"seeds {done[0]} to {done[-1]}" if len(done) > 1 else f"seed {done[0]}"
         lines.append(
             f"- {experiment.name}: {settings or 'no settings'}; {seeds}; {sum(times):.0f} s, {times[0]:.0f} to "
             f"{times[-1]:.0f} s a seed; version {cache.key['version']}, commit {commits}; {machines}."

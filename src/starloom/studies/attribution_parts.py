@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.results.record import Published, Results
+from starloom.results.record import Results
 
 if TYPE_CHECKING:
     from starloom.stars.attribution import Attribution
@@ -53,12 +53,14 @@ def take_apart(forest: ProbabilisticForest, values: Floats, age: Floats, names: 
     return Taken(label, age, values, tuple(names), groups, singles)
 
 
-def record_shares(results: Results, entry: Taken, seed: int, published: Mapping[str, Published] | None = None) -> None:
-    """Write the share of each group into the results."""
+def record_shares(results: Results, entry: Taken, seed: int, words: Mapping[str, str] | None = None) -> None:
+    """Write the share of each group into the results, with what others said of a group in words."""
     for group in entry.groups.names:
         value, low, high = entry.groups.share(group, seed)
         results.number(
             f"{entry.name}: share of {group}", value, "", low=low, high=high,
-            meaning="mean |Shapley value of the group| over the sum of the groups', path-dependent, log10(age)",
-            published=(published or {}).get(group),
+            meaning="; ".join(
+                ["mean |Shapley value of the group| over the sum of the groups', path-dependent, log10(age)"]
+                + [text for known, text in (words or {}).items() if known == group]
+            ),
         )  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from starloom.catalog.schema import plain
 from starloom.progress import say
-from starloom.results.record import Bar, InputRecord, Published, Results
+from starloom.results.record import Bar, InputRecord, Results
 from starloom.studies.attribution_parts import (
     CHEMISTRY,
     EVOLUTION,
@@ -77,8 +77,8 @@ def simulation(results: Results, config: Config) -> tuple[list[Simulated], list[
     results.number(
         "swapped chemistry: bias of the red clump over that of all stages",
         biases["red clump"] / max(biases["all stages"], 1e-6), "", bar=Bar(">=", 2.0),
-        meaning="|median(predicted / true) - 1| by forests that learned the other chemical history",
-        published=Published(1.0, f"{PAPER}: red clump ages follow the assumed chemical evolution (in words)"),
+        meaning="|median(predicted / true) - 1| by forests that learned the other chemical history; red clump ages "
+        f"follow the assumed chemical evolution, {PAPER} says in words",
     )  # fmt: skip
     return simulated, taken
 
@@ -142,9 +142,8 @@ def _sample(results: Results, config: Config, name: str, stars: QTable, other: Q
             high=line.difference + line.predicted_error, meaning=f"true slope {line.true:.3f}",
         )  # fmt: skip
     part = take_apart(forest, asked[: config.explained], true[: config.explained], SIMULATED, f"simulated {name}")
-    words = {EVOLUTION: Published(1.0 if name == "all stages" else 0.0, f"{PAPER}: "
-             + ("stellar evolution dominates" if name == "all stages" else "chemical evolution dominates")
-             + " (in words)")}  # fmt: skip
+    ruling = "stellar" if name == "all stages" else "chemical"
+    words = {EVOLUTION: f"{ruling} evolution dominates, {PAPER} says in words"}
     record_shares(results, part, config.seed, words)
     strength = part.groups.strength()
     results.number(
