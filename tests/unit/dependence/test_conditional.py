@@ -53,6 +53,9 @@ def test_bands_cover_and_are_the_same_again(fitted):
     np.testing.assert_array_equal(found.low, again.low)
     jack = bands(fitted, GRID, refits=30, method="jackknife", seed=3)
     assert 0.7 < np.nanmedian(jack.error / found.error) < 1.4
+    for made, factor in ((found, 1.0), (jack, 29**2 / 30)):  # the jackknife's refits lie that much closer together
+        scatter = np.nanvar(np.arctanh(made.draws[:, known]), axis=0, ddof=1) * (1.0 - made.value[known] ** 2) ** 2
+        np.testing.assert_allclose(made.error[known] ** 2 - made.bias[known] ** 2, factor * scatter, rtol=1e-6)
 
 
 def test_blocks_that_belong_together_widen_the_bands():
