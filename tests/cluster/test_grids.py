@@ -10,8 +10,8 @@ from starloom import executors
 from starloom.dynamics.distribution_functions import constant_anisotropy
 from starloom.dynamics.potentials import potential
 from starloom.dynamics.spherical_potentials import SphericalPotential
-from starloom.dynamics.tracer_densities import PowerLaw
-from starloom.galactic_center.ejection import Ejected, Stars
+from starloom.dynamics.tracer_densities import PowerLawTracer
+from starloom.galactic_center.ejection import CenterStars, Ejected
 from starloom.galactic_center.exclusion import expected_map
 from starloom.galactic_center.library import Weighing
 from starloom.halo import completeness
@@ -22,7 +22,7 @@ def test_completeness_of_the_halo(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(completeness, "PLACES", 4)
     galaxy = potential("MWPotential2014")
     sphere = SphericalPotential.of(galaxy)
-    functions = [constant_anisotropy(sphere, PowerLaw(), beta) for beta in (0.8, 0.3)]
+    functions = [constant_anisotropy(sphere, PowerLawTracer(), beta) for beta in (0.8, 0.3)]
     test = completeness.KinematicTest(*functions, galaxy, "e-Lz", 20)
     places = np.random.default_rng(1).normal(size=(18, 3)) * 8 + 3
     for name, address in (("here", None), ("there", cluster.scheduler_address)):
@@ -48,7 +48,7 @@ def test_expected_candidates(cluster):
     for address in (None, cluster.scheduler_address):
         with executors.on(address):
             made.append(
-                expected_map(library, np.ones(count), Stars(), np.geomspace(100.0, 1e4, 6), [0.3, 1.0, 3.0])
+                expected_map(library, np.ones(count), CenterStars(), np.geomspace(100.0, 1e4, 6), [0.3, 1.0, 3.0])
             )  # fmt: skip
     assert (made[0].value > 0).all()
     assert made[0].value.tobytes() == made[1].value.tobytes()

@@ -10,7 +10,7 @@ from starloom.errors import FitError, ModelFileError
 from starloom.neural import training
 from starloom.neural.checkpoints import load_tensors
 from starloom.neural.flows import BoxFlow
-from starloom.neural.training import Training, descend, fit_density, one_thread, seeded
+from starloom.neural.training import TrainingRecord, descend, fit_density, one_thread, seeded
 
 TARGET = torch.tensor([1.0, -2.0, 0.5])
 
@@ -43,11 +43,11 @@ def test_descend_takes_any_number_of_steps(steps):
 
 
 def test_a_descent_that_has_not_settled_says_so():
-    falling = Training([100.0 - step for step in range(100)], 0.0)
+    falling = TrainingRecord([100.0 - step for step in range(100)], 0.0)
     assert falling.last_change == pytest.approx(39 / 99)
-    assert Training([3.0, 2.0, 1.0], 0.0).last_change == 1.0  # too short to have settled
-    assert Training([1.0] * 50, 0.0).last_change == 1.0  # nothing was gained
-    assert Training([100.0] + [0.0] * 99, 0.0).last_change == 0.0
+    assert TrainingRecord([3.0, 2.0, 1.0], 0.0).last_change == 1.0  # too short to have settled
+    assert TrainingRecord([1.0] * 50, 0.0).last_change == 1.0  # nothing was gained
+    assert TrainingRecord([100.0] + [0.0] * 99, 0.0).last_change == 0.0
 
 
 def network(seed=5):
