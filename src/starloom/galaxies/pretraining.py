@@ -83,9 +83,11 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "small": Recipe(
         "resnet",
-        {"depths": (1, 1, 1, 1), "widths": (32, 64, 128, 240), "pool": False},
-        galaxies=24_000,
-        schedule=Schedule(steps=2600, batch=64, average=0.995, half=True),
+        {"depths": (1, 2, 2, 1), "widths": (16, 64, 128, 192), "pool": False},
+        galaxies=40_000,
+        schedule=Schedule(
+            steps=5200, batch=64, average=0.998, half=True, weight_decay=0.02, kernel_rate=0.1, coarse=0.5
+        ),
     ),
     "lite0": Recipe(
         IMAGENET,
@@ -248,7 +250,7 @@ def shipped(name: str = "small") -> tuple[VoteModel, dict[str, Any]]:
     --------
     >>> model, about = shipped()
     >>> model.encoder.out_features, about["recipe"]["pixels"]
-    (240, 64)
+    (192, 64)
     """
     if not (SHIPPED / name / "model.json").is_file():
         known = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
