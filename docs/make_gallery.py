@@ -17,7 +17,7 @@ from starloom.studies import registry
 
 HERE = Path(__file__).resolve().parent
 PAGE, PICTURES = HERE / "gallery.md", HERE / "images" / "gallery"
-WIDTH, COLORS = 900, 128
+WIDTH = 900
 HEAD = """# Gallery
 
 A figure of each study in its shortest form (`starloom tour`), made small. The pages that a run writes have all figures,
@@ -30,11 +30,11 @@ figures here.
 
 
 def picture(source: Path, target: Path) -> None:
-    """A small copy with few colors."""
+    """A small copy."""
     with Image.open(source) as whole:
         image = whole.convert("RGB")
     image.thumbnail((WIDTH, WIDTH))
-    image.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+    image.save(target, optimize=True)
 
 
 def section(name: str, folder: Path) -> str | None:
