@@ -95,14 +95,15 @@ def _require_numbers(values: NDArray[Any], gone: NDArray[np.bool_], where: str) 
     if values.dtype.kind != "U" or not len(values):
         raise CatalogError(f"{where} holds {kind_of(values)}, and numbers are needed")
     rows = np.flatnonzero(~gone)
-    first = next((row for row in rows if not _is_number(str(values[row]))), rows[0] if len(rows) else 0)
+    first = next((row for row in rows if not is_number(str(values[row]))), rows[0] if len(rows) else 0)
     raise CatalogError(
         f"{where} holds text, and numbers are needed: {str(values[first])!r} in row {first}; convert the column or "
         f"correct that row"
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number, NaN and infinity among them."""
     try:
         float(text)
     except ValueError:

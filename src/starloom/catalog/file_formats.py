@@ -22,6 +22,7 @@ from starloom.catalog.arrow_tables import (
     to_arrow,
     with_masks,
 )
+from starloom.catalog.column_values import is_number
 from starloom.errors import CatalogError
 
 Reader = Callable[[Path, Sequence[str] | None, int | str | None], QTable]
@@ -99,18 +100,8 @@ def _csv_head(path: Path, opener: Callable[..., Any]) -> tuple[int, str, list[st
     separator = mark if "," not in line and others[mark] else ","
     words = [word.strip() for word in last.strip().split(separator)]
     fields = line.strip().split(separator)
-    named = (
-        len(words) == len(fields) and all(words) and all(map(_is_number, fields)) and not any(map(_is_number, words))
-    )
+    named = len(words) == len(fields) and all(words) and all(map(is_number, fields)) and not any(map(is_number, words))
     return remarks, separator, words if named else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _read_ecsv(path: Path, columns: Sequence[str] | None, hdu: int | str | None) -> QTable:
