@@ -91,9 +91,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "lite0": Recipe(
         IMAGENET,
-        galaxies=10_000,
+        galaxies=20_000,
         pixels=96,
-        schedule=Schedule(steps=1200, batch=32, learning_rate=1e-3, average=0.995, still_norms=True, frozen=3),
+        schedule=Schedule(steps=6000, batch=32, learning_rate=1e-3, average=0.998, coarse=0.5),
     ),
 }
 

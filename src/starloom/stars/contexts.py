@@ -140,7 +140,11 @@ class Sampler:
         kind = rng.random(stars)
         given, low = kind < 0.4, (kind >= 0.4) & (kind < 0.8)
         self._only(line, given, np.concatenate([self.labels, self.colors]))
-        self._cut(rng, line, given & (rng.random(stars) < 0.6), 0.2)
+        # one color is often all that tells (a color of the spectrum's own bands nearly gives the lowest coefficients)
+        if len(self.colors):
+            lacking = np.flatnonzero(given & (rng.random(stars) < 0.65))
+            line[lacking, rng.choice(self.colors, size=len(lacking))] += 2.0
+        self._cut(rng, line, given & (rng.random(stars) < 0.4), 0.2)
         # the lowest n coefficients of each arm, n from 1 to 7 (5 most of all), with or without colors
         count = np.minimum(rng.integers(1, 8, size=stars), 6)
         orders = np.where(rng.random(stars) < 0.5, 5, count)

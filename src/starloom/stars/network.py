@@ -75,7 +75,7 @@ class Architecture:
 
 
 SMALL = Architecture()
-COMPLETED = Architecture(components=8, factors=20)
+COMPLETED = Architecture(components=8, factors=36)
 PAPER = Architecture(
     dimension=128,
     encoder=((16, 1024), (8, 512)),

@@ -37,10 +37,10 @@ from starloom.stars.tokens import Vocabulary
 CHECKPOINT_SECONDS = 20.0
 
 SMALL_MODES = {
-    "full": Mode(0.42, 256, 67, 10),
+    "full": Mode(0.38, 256, 67, 10),
     "few": Mode(0.30, 384, 16, 12),
     "arm": Mode(0.10, 256, 35, 14),
-    "random": Mode(0.18, 256, 40, 12),
+    "random": Mode(0.22, 256, 40, 12),
 }
 
 

@@ -72,3 +72,17 @@ def test_what_is_shown_is_asked_back_sharply(sampler):
         np.testing.assert_allclose(draw.errors[~shown], 0.3)
         seen += int(shown.sum())
     assert seen > 100
+
+
+def test_all_labels_come_with_colors_of_which_one_lacks():
+    """A color of the spectrum's own bands must not always be there where a spectrum is asked from labels."""
+    values = np.random.default_rng(2).normal(size=(200, len(WORDS))).astype(np.float32)
+    modes = {name: Mode(0.25, 200, 10, 6) for name in MODES}
+    whole = Sampler(WORDS, values, np.full(values.shape, 0.3, np.float32), modes, usual=6)
+    rows = np.concatenate([draw.kinds for draw in drawn(whole, "few", 20)])
+    given = ~np.isin(rows, WORDS.group("xp") + 1).any(1)
+    labeled = given & (np.isin(rows, WORDS.group("label") + 1).sum(1) == len(WORDS.group("label")))
+    colors = np.array([(rows == color).any(1) for color in WORDS.group("color") + 1])
+    for lacking in range(len(colors)):
+        others = np.delete(colors, lacking, axis=0).all(0)
+        assert 0.10 < np.mean(others[given] & labeled[given] & ~colors[lacking][given]) < 0.25
