@@ -31,8 +31,9 @@ from starloom.selection.bins import Axis
 from starloom.selection.empirical import EmpiricalSelection, FittedSelection
 from starloom.selection.tracers import Tracers
 from starloom.simulation.components import ExponentialDisk, StellarComponent
-from starloom.simulation.milky_way import A_V_PER_EBV, Galaxy, positions
+from starloom.simulation.milky_way import Galaxy
 from starloom.simulation.observing import Gaia, TwoMass, observe
+from starloom.simulation.space_cells import A_V_PER_EBV, positions
 from starloom.stellar.extinction import ExponentialDust
 from starloom.stellar.isochrone_grids import IsochroneGrid
 from starloom.stellar.mass_functions import kroupa_2001

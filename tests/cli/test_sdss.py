@@ -41,11 +41,58 @@ def dwarfs(tmp_path):
 def test_cartons_of_a_table(starloom, dwarfs, tmp_path):
     status, out, err = starloom("sdss", "cartons", dwarfs, "--out", tmp_path / "found.csv")
     assert status == 0
-    assert "1  mwm_wd_core_0.5.0" in out
-    assert "mwm_ob_core_0.5.1 needs" in err
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0][:2] == ["3", "rows,"]
+    assert lines[1][:6] == ["carton", "plan", "program", "category", "priority", "objects"]
+    assert lines[2] == ["mwm_wd_core", "0.5.0", "mwm_wd", "science", "1400", "1"]
+    assert len(lines) == 44
+    assert "cartons more; --all shows them" in out
+    assert max(map(len, out.splitlines())) <= 160
+    assert "cartons not evaluated, since the table lacks columns" in err
+    status, out, _ = starloom("sdss", "cartons", dwarfs, "--all")
+    ob = next(line.split() for line in out.splitlines() if line.startswith("mwm_ob_core"))
+    assert ob[1:7] == ["0.5.1", "mwm_ob", "science", "2910", "not", "evaluated"]
+    assert {"k_m,", "phot_g_mean_mag,"} < set(ob)
+    assert "more;" not in out
     found = read_table(tmp_path / "found.csv")
     assert found["catalogid"].tolist() == [ID]
     assert found["cadence"].tolist() == ["dark_2x1"]
+
+
+def test_the_cartons_there_are_and_one_whole(starloom, tmp_path):
+    status, out, err = starloom("sdss", "cartons")
+    assert (status, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[:5] for row in rows if row and row[0] == "mwm_ob_core"] == [
+        ["mwm_ob_core", "0.5.1", "mwm_ob", "science", "2910"]
+    ]
+    assert [row[4:6] for row in rows if row and row[0] == "mwm_tess_planet"] == [["by", "target"]]
+    assert len(rows) > 80
+    assert max(map(len, out.splitlines())) <= 160
+    status, out, _ = starloom("sdss", "cartons", "--show", "mwm_ob_core")
+    assert status == 0
+    assert out.startswith("mwm_ob_core, plan 0.5.1")
+    for words in (
+        *("instrument  BOSS", "phot_g_mean_mag < 16", "option ruwe_cut, on by default:\n  ruwe < 1.4"),
+        "2MASS Ks magnitude (mag); 2MASS point sources",
+    ):
+        assert words in out
+    assert "to 10 a cube of space" in starloom("sdss", "cartons", "--show", "mwm_dust_core")[1]
+    for words, word in (
+        (("--show", "mwm_ob_cor"), "did you mean 'mwm_ob_core'"), (("--explain", "1"), "which table"),
+        (("--out", tmp_path / "x.csv"), "which table"), (("--plan", "v77"), "plan or generation"),
+    ):  # fmt: skip
+        status, _, err = starloom("sdss", "cartons", *words)
+        assert (status, word in err) == (2, True)
+
+
+def test_every_carton_can_be_shown():
+    from starloom.sdss.cartons import cartons
+
+    for carton in cartons():
+        text = carton.text()
+        assert carton.label.replace(f"_{carton.plan}", "") in text
+        assert all(clause.text in text for clause in carton.clauses)
 
 
 def test_why_not_and_sql(starloom, dwarfs):

@@ -55,6 +55,8 @@ def test_on_the_mock(tmp_path):
     table = read_table(folder / "tables" / "stars.parquet")
     assert np.sum(table["selected"]) == numbers["stars in the sample"]["value"]
     assert {"p_prograde", "eccentricity", "selected", "reason"} < set(table.colnames)
+    told = " ".join(record["warnings"])
+    assert not [words for words in ("not public", "real stars", "MINESweeper", "S5's", "JINAbase") if words in told]
 
 
 def test_on_the_real_stars(tmp_path):
@@ -69,6 +71,12 @@ def test_on_the_real_stars(tmp_path):
     assert -5.0 < numbers["median difference in age"]["value"] < 1.0
     if "jinabase" in kinds:
         assert numbers["rotation of JINAbase stars, [Fe/H] -2.5 to -2"]["low"] > 0
+        assert "JINAbase is what the literature chose" in " ".join(record["warnings"])
+    told = " ".join(record["warnings"])
+    assert "The comparison with MINESweeper uses its own Teff" in told
+    assert "The sample of the paper is not public" in told
+    assert "The ages against MINESweeper" in told
+    assert ("S5's fields lie on streams" in told) == ("s5" in kinds)
     assert "minesweeper_age" in read_table(folder / "tables" / "hectochelle_ages.parquet").colnames
 
 

@@ -143,6 +143,11 @@ def test_bad_input(folder, result, tmp_path):
     with pytest.raises(FitError, match="100 are needed"):
         own_stream.fit(folder / "mine.toml", tmp_path / "few.parquet", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    few = read_table(tmp_path / "few.parquet")
+    few["name"] = np.array(["Hélène"] * 60)  # a result is FITS too: it is said before the fit
+    write_table(few, tmp_path / "named.parquet")
+    with pytest.raises(CatalogError, match="FITS holds ASCII text only, and column 'name'"):
+        own_stream.fit(folder / "mine.toml", tmp_path / "named.parquet", tmp_path / "out")
     with pytest.raises(CatalogError, match="does not exist"):
         own_stream.fit(folder / "mine.toml", tmp_path / "none.parquet", tmp_path / "out")
     with pytest.raises(OutputError, match="not written by an earlier run"):

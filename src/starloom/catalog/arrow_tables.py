@@ -239,7 +239,10 @@ def split_column(column: Any, name: str) -> tuple[NDArray[Any], NDArray[np.bool_
     """Take a table column apart: plain values, where they are missing (None: nowhere), and the text of the unit."""
     if not isinstance(column, (Column, u.Quantity, np.ndarray)):
         kind = type(column).__name__
-        raise CatalogError(f"column '{name}' is a {kind}; give its parts as columns of numbers or text instead")
+        raise CatalogError(
+            f"column '{name}' is a {kind}, which no file holds; take it out, or give its parts as columns of numbers "
+            "or text"
+        )
     mask = getattr(column, "mask", None)
     missing = None if mask is None or not np.any(mask) else np.broadcast_to(np.asarray(mask), np.shape(column)).copy()
     bare = getattr(column, "unmasked", column)
@@ -268,7 +271,10 @@ def to_arrow(table: QTable) -> pa.Table:
         try:
             array = pa.array(values.reshape(-1), mask=None if missing is None else missing.reshape(-1))
         except (pa.ArrowException, TypeError) as error:
-            raise CatalogError(f"column '{name}' ({values.dtype}) cannot be written to Parquet: {error}") from error
+            raise CatalogError(
+                f"column '{name}' ({values.dtype}) cannot be written to Parquet ({error}); write another format, or "
+                "take the column out of the table"
+            ) from error
         for size in reversed(values.shape[1:]):
             array = pa.FixedSizeListArray.from_arrays(array, size)
         info = table[name].info
@@ -282,8 +288,16 @@ def to_arrow(table: QTable) -> pa.Table:
 
 
 def normal(table: Table) -> QTable:
-    """Bring an astropy table under the rules of this module; columns that are not numbers or text stay as they are."""
+    """Bring an astropy table under the rules of this module.
+
+    Sky coordinates and times become plain columns (see ``starloom.catalog.sky_and_time_columns``); others that are not
+    numbers or text stay as they are.
+    """
     check_names(table.colnames)
+    if not all(isinstance(column, (Column, np.ndarray)) for column in table.itercols()):
+        from starloom.catalog.sky_and_time_columns import with_plain_columns
+
+        table = with_plain_columns(table)
     result = QTable(meta=dict(table.meta))
     for name in table.colnames:
         column = table[name]

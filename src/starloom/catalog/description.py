@@ -164,7 +164,7 @@ def _step(entry: Mapping[str, Any]) -> str:
 def _describe_column(table: QTable, name: str) -> ColumnDescription:
     try:
         values, missing, unit = split_column(table[name], name)
-    except CatalogError:  # a SkyCoord or a Time: it is named, and has no single range
+    except CatalogError:  # a TimeDelta, say: it is named, and has no single range
         return ColumnDescription(name, "", type(table[name]).__name__, 0)
     dtype = "text" if values.dtype.kind == "U" else str(values.dtype)
     if values.ndim > 1:

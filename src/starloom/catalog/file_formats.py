@@ -136,7 +136,9 @@ def _read_fits(path: Path, columns: Sequence[str] | None, hdu: int | str | None)
         check_names(chosen.columns.names)
         table = Table.read(chosen)
         raw = chosen.data.view(np.ndarray)
-        for name in chosen.columns.names:
+        for name in set(chosen.columns.names) & set(
+            table.colnames
+        ):  # astropy puts the parts of a sky coordinate together
             if table[name].dtype.kind == "b" and (undefined := raw[name] == 0).any():
                 table[name] = MaskedColumn(table[name], mask=undefined)
         return normal(_empty_is_missing(table))
@@ -169,7 +171,10 @@ def _write_csv(table: QTable, path: Path) -> None:
         columns = [split_column(table[name], name)[:2] for name in names]
         for name, (values, _) in zip(names, columns, strict=True):
             if values.ndim > 1:
-                raise CatalogError(f"column '{name}' has {values.ndim} dimensions, and CSV holds one; write Parquet")
+                raise CatalogError(
+                    f"column '{name}' has {values.ndim} dimensions, and CSV holds one; write Parquet, or take the "
+                    "column out of the table"
+                )
         for start in range(0, len(table), block):
             rows = slice(start, start + block)
             fields = [_csv_fields(values[rows], None if gone is None else gone[rows]) for values, gone in columns]
@@ -201,6 +206,19 @@ def _write_votable(table: QTable, path: Path) -> None:
     _plain(table).write(path, format="votable", tabledata_format="binary2", overwrite=True)
 
 
+def require_ascii(table: Table) -> None:
+    """Raise CatalogError for a text that FITS cannot hold, naming its column and row."""
+    for name in table.colnames:
+        column = table[name]
+        if column.dtype.kind != "U":
+            continue
+        width = int(np.prod(column.shape[1:]))  # of a row
+        for place, text in enumerate(np.ma.filled(np.ma.asarray(column), "").reshape(-1).tolist()):
+            if not text.isascii():
+                where = f"column '{name}' has {text!r} in row {place // width}"
+                raise CatalogError(f"FITS holds ASCII text only, and {where}; write Parquet or ECSV")
+
+
 def _write_fits(table: QTable, path: Path) -> None:
     from astropy.io import fits
 
@@ -209,13 +227,9 @@ def _write_fits(table: QTable, path: Path) -> None:
         names = " and ".join(map(repr, same))
         raise CatalogError(f"FITS does not tell small letters from capitals in the columns {names}; rename one")
     ready = _plain(table)
+    require_ascii(ready)
     undefined: dict[str, NDArray[np.bool_]] = {}
     for column in ready.itercols():
-        if column.dtype.kind == "U":
-            beyond = [row for row, text in enumerate(np.asarray(column).reshape(-1).tolist()) if not text.isascii()]
-            if beyond:
-                where = f"column '{column.name}' has {str(column[beyond[0]])!r} in row {beyond[0]}"
-                raise CatalogError(f"FITS holds ASCII text only, and {where}; write Parquet or ECSV")
         if column.dtype.kind == "b" and isinstance(column, MaskedColumn):
             undefined[column.name] = column.mask
         if column.unit is not None:

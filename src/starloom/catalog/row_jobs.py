@@ -15,7 +15,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ from starloom.catalog.arrow_tables import to_arrow
 from starloom.catalog.hats import partitions
 from starloom.catalog.partitions import join
 from starloom.catalog.table_parts import ROWS, Part, Reader, cut
-from starloom.catalog.tables import format_of, read_table, write_table
+from starloom.catalog.tables import format_of, read_table, require_writable, write_table
 from starloom.errors import CatalogError
 from starloom.files import atomic_path, held, put_in_place
 
@@ -92,6 +92,16 @@ def _applied(job: RowJob, batch: QTable, part: Part) -> QTable:
     return result
 
 
+def _require_writable(job: RowJob, table: QTable, part: Part, target: Path) -> None:
+    """Say before the work that the target's format cannot hold a column of the table, unless the job leaves it out."""
+    try:
+        require_writable(table, target)
+    except CatalogError:
+        result = _applied(job, table[:1], part)
+        require_writable(result, target)
+        require_writable(table[[name for name in table.colnames if name in result.colnames]], target)
+
+
 def _remarks(table: pa.Table) -> int:
     import pyarrow.compute as pc
 
@@ -127,7 +137,8 @@ def run(
     Raises
     ------
     CatalogError
-        When the table has no rows or cannot be read, or the parts of the result do not fit together.
+        When the table has no rows or cannot be read, the target's format cannot hold one of its columns (this is said
+        before the work), or the parts of the result do not fit together.
     OutputError
         When the result cannot be written, or another run writes it; what was there before is untouched.
     """
@@ -143,14 +154,21 @@ def run(
         hats_writing.check(source, target)
     wanted = None if columns is None else tuple(columns)
     table = None if in_parts else read_table(source, columns=columns)
-    if table is not None and len(table) <= rows and not executors.active():
+    if table is not None:
         part = Part(str(source) if is_path else "the table", 0, len(table), 0)
+        _require_writable(job, table, part, target)
+    if table is not None and len(table) <= rows and not executors.active():
         result = _applied(job, table, part)
         write_table(result, target)
-        return Done(len(result), _remarks(to_arrow(result)))
+        said = _remarks(to_arrow(result[["reason"]])) if "reason" in result.colnames else 0
+        return Done(len(result), said)
     chosen = cut(source, rows, align) if in_parts else []
     if in_parts and not chosen:
         raise CatalogError(f"{source} has no rows, so there is nothing to write to {target}")
+    if in_parts and kind not in ("hats", "parquet"):  # what was read from Parquet, Parquet holds
+        part = replace(chosen[0], stop=chosen[0].start + 1)
+        with contextlib.closing(Reader()) as reader:
+            _require_writable(job, reader.read(part, wanted), part, target)
     identity = _identity(job, wanted) if is_path else None
     with _parts_folder(target, keep=identity is not None) as folder:
         if table is not None:

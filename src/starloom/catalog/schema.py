@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.catalog.surveys import CANONICAL, Survey, get_survey, identify
+from starloom.catalog.column_vocabulary import CANONICAL
+from starloom.catalog.surveys import Survey, get_survey, identify
 from starloom.errors import CatalogError, MissingColumnError, UnitError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _KINDS: dict[str, Kind] = {"source_id": "integer", "stream": "text"}
 
 
 def canonical(name: str, *, required: bool = False, meaning: str | None = None) -> Column:
-    """A column of the vocabulary that all rooms share: its unit and meaning are those of ``surveys.CANONICAL``.
+    """A column of the vocabulary that all rooms share, with its unit and meaning from ``column_vocabulary.CANONICAL``.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def canonical(name: str, *, required: bool = False, meaning: str | None = None) 
     'mas/yr'
     """
     if name not in CANONICAL:
-        raise CatalogError(f"no canonical column is called {name!r}; add it to starloom.catalog.surveys.CANONICAL")
+        raise CatalogError(f"no canonical column is called {name!r}; add it to starloom.catalog.column_vocabulary")
     unit, usual = CANONICAL[name]
     return Column(name, unit, meaning or usual, required, _KINDS.get(name, "float"))
 

@@ -1,7 +1,7 @@
 """The surveys whose tables Starloom knows: what they call each column, in which unit, and how they write "missing".
 
-A canonical name is the name that a column has inside Starloom, whatever table it came from. A survey is one entry of
-:data:`SURVEYS`; to add one, add an entry.
+The columns are those of :mod:`starloom.catalog.column_vocabulary`. A survey is one entry of :data:`SURVEYS`; to add
+one, add an entry.
 """
 
 from __future__ import annotations
@@ -12,72 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from starloom.catalog.column_vocabulary import ASTROMETRY, CANONICAL
 from starloom.errors import CatalogError
-
-_MAGNITUDES = {f"{band}_mag": ("mag", f"Pan-STARRS1 {band} magnitude") for band in "grizy"}
-_MAGNITUDE_ERRORS = {f"{band}_mag_error": ("mag", f"error of the Pan-STARRS1 {band} magnitude") for band in "grizy"}
-_ASTROMETRY = ("ra", "dec", "parallax", "pmra", "pmdec")
-_CORRELATIONS = {
-    f"{first}_{second}_corr": ("", f"correlation of the errors of {first} and {second}")
-    for index, first in enumerate(_ASTROMETRY)
-    for second in _ASTROMETRY[index + 1 :]
-}
-
-CANONICAL: Mapping[str, tuple[str, str]] = {
-    "source_id": ("", "identifier of the source, a 64-bit integer"),
-    "ra": ("deg", "right ascension, ICRS, at the reference epoch"),
-    "ra_error": ("mas", "error of the right ascension, times cos(dec)"),
-    "dec": ("deg", "declination, ICRS, at the reference epoch"),
-    "dec_error": ("mas", "error of the declination"),
-    "ref_epoch": ("yr", "epoch of the position, Julian years"),
-    "parallax": ("mas", "parallax, zero point not corrected"),
-    "parallax_error": ("mas", "error of the parallax"),
-    "pmra": ("mas/yr", "proper motion in right ascension, with cos(dec)"),
-    "pmra_error": ("mas/yr", "error of the proper motion in right ascension"),
-    "pmdec": ("mas/yr", "proper motion in declination"),
-    "pmdec_error": ("mas/yr", "error of the proper motion in declination"),
-    **_CORRELATIONS,
-    "radial_velocity": ("km/s", "radial velocity, barycentric"),
-    "radial_velocity_error": ("km/s", "error of the radial velocity"),
-    "ruwe": ("", "renormalized unit weight error of the astrometric solution"),
-    "phot_g_mean_mag": ("mag", "Gaia G magnitude"),
-    "phot_bp_mean_mag": ("mag", "Gaia BP magnitude"),
-    "phot_rp_mean_mag": ("mag", "Gaia RP magnitude"),
-    "bp_rp": ("mag", "Gaia color BP - RP"),
-    "phot_bp_rp_excess_factor": ("", "ratio of the BP and RP fluxes to the G flux"),
-    **_MAGNITUDES,
-    **_MAGNITUDE_ERRORS,
-    "phi1": ("deg", "longitude along a stream"),
-    "phi2": ("deg", "latitude across a stream"),
-    "pm_phi1_cosphi2": ("mas/yr", "proper motion along a stream, with cos(phi2)"),
-    "pm_phi2": ("mas/yr", "proper motion across a stream"),
-    "distance": ("kpc", "distance from the Sun"),
-    "distance_error": ("kpc", "error of the distance"),
-    "fe_h": ("", "iron abundance [Fe/H], dex"),
-    "fe_h_error": ("", "error of [Fe/H], dex"),
-    "al_fe": ("", "abundance of aluminum, [Al/Fe], dex"),
-    "logg": ("", "surface gravity, log10 of cm/s^2"),
-    "logg_error": ("", "error of the surface gravity, dex"),
-    "h_mag": ("mag", "2MASS H magnitude"),
-    "j_mag": ("mag", "2MASS J magnitude"),
-    "ks_mag": ("mag", "2MASS Ks magnitude"),
-    "alpha_m": ("", "abundance of the alpha elements, [alpha/M] or [Mg/Fe], dex"),
-    "teff": ("K", "effective temperature"),
-    "teff_error": ("K", "error of the effective temperature"),
-    "a_v": ("mag", "extinction in V"),
-    "a_v_error": ("mag", "error of the extinction in V"),
-    "age": ("Gyr", "age of the star"),
-    "age_error": ("Gyr", "error of the age"),
-    "age_low": ("Gyr", "lower 68 % bound of the age"),
-    "age_high": ("Gyr", "upper 68 % bound of the age"),
-    "galactic_radius": ("kpc", "distance from the Galactic center in the plane"),
-    "galactic_height": ("kpc", "height above the plane"),
-    "eccentricity": ("", "eccentricity of the orbit"),
-    "action_r": ("kpc km/s", "radial action"),
-    "snr": ("", "signal-to-noise ratio of the spectrum"),
-    "stream": ("", "name of a stellar stream"),
-}
-"""Canonical name -> (unit, meaning)."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +26,7 @@ class Survey:
     meaning : what the table is.
     columns : canonical name -> the names it has in this survey, first choice first.
     citation : bibcodes or arXiv ids, separated by spaces.
-    units : canonical name -> unit of the survey's column where the table carries none; :data:`CANONICAL` else.
+    units : canonical name -> unit of the survey's column where the table carries none; that of the vocabulary else.
     sentinels : canonical name -> numbers that mean "missing" in this survey.
     limits : canonical name -> (lowest, highest) believable value; what lies outside is a fill value of this survey.
     epoch : reference epoch of the positions, Julian years.
@@ -136,22 +72,21 @@ def _same(*names: str) -> dict[str, tuple[str, ...]]:
     return {name: (name,) for name in names}
 
 
+_VIZIER_WORDS = {"ra": "RA", "dec": "DE", "parallax": "Plx", "pmra": "pmRA", "pmdec": "pmDE"}
+_VIZIER_PAIRS = {  # such as RADEcor and PlxpmRAcor
+    f"{first}_{second}_corr": f"{_VIZIER_WORDS[first]}{_VIZIER_WORDS[second]}cor"
+    for index, first in enumerate(ASTROMETRY)
+    for second in ASTROMETRY[index + 1 :]
+}
 _GAIA = _same(
     *("source_id", "ra", "ra_error", "dec", "dec_error", "ref_epoch", "parallax", "parallax_error"),
-    *("pmra", "pmra_error", "pmdec", "pmdec_error", *_CORRELATIONS),
+    *("pmra", "pmra_error", "pmdec", "pmdec_error", *_VIZIER_PAIRS),
     *("radial_velocity", "radial_velocity_error", "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag"),
     *("bp_rp", "phot_bp_rp_excess_factor"),
 )
 _BANDS = {f"{band}_mag": (f"{band}_mean_psf_mag", f"{band}MeanPSFMag") for band in "grizy"}
 _BAND_ERRORS = {f"{band}_mag_error": (f"{band}_mean_psf_mag_error", f"{band}MeanPSFMagErr") for band in "grizy"}
 _PANSTARRS_FILL = dict.fromkeys((*_BANDS, *_BAND_ERRORS), (-999.0, 1e20))  # MAST writes -999, copies of it 1e20
-
-_VIZIER_WORDS = {"ra": "RA", "dec": "DE", "parallax": "Plx", "pmra": "pmRA", "pmdec": "pmDE"}
-_VIZIER_PAIRS = {  # such as RADEcor and PlxpmRAcor
-    f"{first}_{second}_corr": f"{_VIZIER_WORDS[first]}{_VIZIER_WORDS[second]}cor"
-    for index, first in enumerate(_ASTROMETRY)
-    for second in _ASTROMETRY[index + 1 :]
-}
 
 _ALL = (
     Survey(
@@ -183,7 +118,7 @@ _ALL = (
             "pmra_error": ("e_pmRA",),
             "pmdec": ("pmDE",),
             "pmdec_error": ("e_pmDE",),
-            **{pair: (_VIZIER_PAIRS[pair],) for pair in _CORRELATIONS},
+            **{pair: (native,) for pair, native in _VIZIER_PAIRS.items()},
             "radial_velocity": ("RV",),
             "radial_velocity_error": ("e_RV",),
             "ruwe": ("RUWE",),

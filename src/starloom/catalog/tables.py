@@ -6,6 +6,7 @@ is masked; integers stay integers (a source id never passes through a float); un
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,11 @@ import pyarrow as pa
 from astropy.table import QTable, Table
 
 from starloom.catalog.arrow_tables import check_names, from_arrow, normal, require_names
-from starloom.catalog.file_formats import FORMATS, NAMES, READERS, WRITERS
+from starloom.catalog.file_formats import FORMATS, NAMES, READERS, WRITERS, require_ascii
 from starloom.errors import CatalogError
 from starloom.files import atomic_path
+
+_OTHERWISE = "write another format, or take the column out of the table"
 
 
 def format_of(path: str | Path) -> str:
@@ -181,17 +184,72 @@ def write_table(table: Any, path: str | Path) -> Path:
         When the disk is full or the folder cannot be written; a file that was there is untouched.
     """
     path = Path(path)
-    kind = format_of(path)
-    if path.suffix.lower() == ".gz":
-        raise CatalogError(f"{path}: compressed tables are read, not written; write Parquet, which is compressed")
+    kind = _written_format(path)
     ready = read_table(table, label=f"the table for {path.name}")
     with atomic_path(path) as temporary:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # remarks on units outside a format's standard, which are read back
-                WRITERS[kind](ready, temporary)
+            _write(kind, ready, temporary)
         except CatalogError as error:
             raise CatalogError(f"the table cannot be written to {path}: {error}") from error
-        except (ValueError, TypeError, pa.ArrowException) as error:
-            raise CatalogError(f"the table cannot be written to {path}: {error}") from error
     return path
+
+
+def require_writable(table: QTable, path: str | Path) -> None:
+    """Say before the work what :func:`write_table` would say after it: that a format cannot hold a column.
+
+    The first row is written for trial, and of a table for FITS all text is looked at.
+
+    Parameters
+    ----------
+    table : from :func:`read_table`; nothing is said of one without rows.
+    path : the file that will be written; its suffix names the format.
+
+    Raises
+    ------
+    CatalogError
+        Naming the column, the format, and what to do.
+    """
+    path = Path(path)
+    kind = _written_format(path)
+    if len(table) == 0:
+        return
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _write(kind, table[:1], Path(folder) / "trial")
+        if kind == "fits":
+            require_ascii(table)
+    except CatalogError as error:
+        raise CatalogError(f"the result could not be written to {path}: {error}") from error
+
+
+def _written_format(path: Path) -> str:
+    kind = format_of(path)
+    if path.suffix.lower() == ".gz":
+        raise CatalogError(f"{path}: compressed tables are read, not written; write Parquet, which is compressed")
+    return kind
+
+
+def _write(kind: str, table: QTable, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on units outside a format's standard, which are read back
+            WRITERS[kind](table, path)
+    except CatalogError:
+        raise
+    except (ArithmeticError, AttributeError, TypeError, ValueError, pa.ArrowException) as error:  # of astropy's writers
+        culprit = _unwritable(kind, table)
+        remark = " ".join(str(error).split())[:300]
+        raise CatalogError(f"{culprit}{NAMES[kind]} cannot hold it ({remark}); {_OTHERWISE}") from error
+
+
+def _unwritable(kind: str, table: QTable) -> str:
+    """The first column that cannot be written alone, as the beginning of a message."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in table.colnames:
+            try:
+                WRITERS[kind](table[[name]][:1], Path(folder) / "trial")
+            except (CatalogError, ArithmeticError, AttributeError, TypeError, ValueError, pa.ArrowException):
+                kinds = " x ".join(map(str, (table[name].dtype, *np.shape(table[name])[1:])))
+                return f"column '{name}' is {kinds}, and "
+    return ""

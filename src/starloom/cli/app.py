@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from starloom import errors, executors, progress
 from starloom.cli import dependence, galaxies, hypervelocity, predict, sdss, som, streams, train
 from starloom.cli.ages import ages
+from starloom.cli.listing import print_table
 from starloom.cli.options import Scheduler
 from starloom.cli.orbits import orbits
 from starloom.cli.snail import snail
@@ -78,28 +78,13 @@ def options(
     _Debug.on = debug
 
 
-def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    console.width = console.width if console.is_terminal else 160
-    console.print(table)
-
-
 @app.command()
 def studies() -> None:
     """List the studies: one paper each, one command each."""
     from starloom.studies import registry
 
     found = [registry.get(name) for name in registry.names()]
-    _print_table(("study", "paper", "what it does"), [(s.name, f"arXiv:{s.arxiv}", s.title) for s in found])
+    print_table(("study", "paper", "what it does"), [(s.name, f"arXiv:{s.arxiv}", s.title) for s in found])
     typer.echo("\nRun one with: starloom run " + found[0].name)
 
 
@@ -223,7 +208,7 @@ def data_list() -> None:
         (f"{entry.dataset}/{entry.file}", entry.state, _size(entry.size), entry.license, entry.meaning)
         for entry in listing()
     ]
-    _print_table(("dataset/file", "state", "size", "license", "what it is"), rows)
+    print_table(("dataset/file", "state", "size", "license", "what it is"), rows)
 
 
 @data_app.command("get")
@@ -244,7 +229,7 @@ def data_verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]", hel
     from starloom.datasets.access import verify
 
     checked = verify(name)
-    _print_table(
+    print_table(
         ("dataset/file", "verdict", "SHA-256", "path"),
         [(f"{one.dataset}/{one.file}", one.verdict, one.sha256[:16], str(one.path or "")) for one in checked],
     )
@@ -259,7 +244,7 @@ def data_where(name: DatasetName) -> None:
 
     words = {True: "here", False: "not here", None: "not asked"}
     rows = [(place.file, words[place.present], place.kind, place.where) for place in where(name)]
-    _print_table(("file", "state", "kind", "place"), rows)
+    print_table(("file", "state", "kind", "place"), rows)
 
 
 def _size(count: int | None) -> str:

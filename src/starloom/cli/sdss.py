@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from starloom.cli.listing import print_table
 from starloom.cli.options import Scheduler
 from starloom.cli.spectrum import spectrum
 from starloom.errors import CatalogError, ConfigError, MissingColumnError
@@ -14,9 +16,13 @@ from starloom.errors import CatalogError, ConfigError, MissingColumnError
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+    from starloom.sdss.carton import Carton
+    from starloom.sdss.targets import CartonSelection
+
 app = typer.Typer(no_args_is_help=True, help="SDSS: target flags, cartons, spectra.")
 app.command("spectrum")(spectrum)
 
+MOST = 40  # rows printed without --all
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write the table: .parquet, .fits, .csv ...")
 ]
@@ -30,18 +36,7 @@ def _write(table: QTable, out: Path | None) -> None:
 
 
 def _print(table: QTable, most: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    for name in table.colnames:
-        shown.add_column(name, overflow="fold")
-    for row in table[:most]:
-        shown.add_row(*(Text(_cell(row[name])) for name in table.colnames))
-    console = Console()
-    console.width = console.width if console.is_terminal else 160
-    console.print(shown)
+    print_table(table.colnames, ([_cell(row[name]) for name in table.colnames] for row in table[:most]))
     if len(table) > most:
         typer.echo(f"... {len(table) - most} rows more; --all shows them")
 
@@ -85,7 +80,7 @@ def flags(
         raise MissingColumnError(
             f"{file} has no column {column!r} of target flags and no 'firstcarton'; it has: {there}"
         )
-    _print(decoded, len(decoded) if every else 40)
+    _print(decoded, len(decoded) if every else MOST)
     _write(decoded, out)
 
 
@@ -119,16 +114,21 @@ def _by_name(table: QTable, flags: Any) -> QTable:
 
 @app.command()
 def cartons(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="FITS, Parquet, ECSV, VOTable or CSV.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[TABLE]", help="FITS, Parquet, ECSV, VOTable or CSV; none lists cartons.")
+    ] = None,
     plan: Annotated[str, typer.Option(help="A plan, or a targeting generation such as v0.5.3 (DR18).")] = "v0.5.3",
     carton: Annotated[list[str] | None, typer.Option(help="Only this carton; repeatable.")] = None,
+    show: Annotated[str | None, typer.Option(metavar="CARTON", help="Show one carton whole: its conditions.")] = None,
     explain: Annotated[int | None, typer.Option(metavar="ROW", help="Say why a row is in each carton, or not.")] = None,
     sql: Annotated[str | None, typer.Option(help="Print SQL instead: sqlite, duckdb, postgresql or tsql.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every carton.")] = False,
     out: OutFile = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Say which cartons the objects of a table are in, with cadence, priority and instrument.
 
+    - `starloom sdss cartons` lists the cartons; `starloom sdss cartons --show mwm_ob_core` shows one whole
     - `starloom sdss cartons my_stars.fits --plan v0.5.3 --out targets.parquet`
     - `starloom sdss cartons my_stars.fits --carton mwm_ob_core --plan 0.5.1 --explain 17`
     """
@@ -137,9 +137,17 @@ def cartons(
     from starloom.sdss.cartons import generation
     from starloom.sdss.targets import assign, combine, select
 
+    if show is not None:
+        typer.echo(one(show, plan=plan).text())
+        return
     chosen = [one(name, plan=plan) for name in carton] if carton else list(generation(plan))
     if sql is not None:
         typer.echo(";\n\n".join(f"-- {entry.label}\n{entry.to_sql(dialect=sql)}" for entry in chosen) + ";")
+        return
+    if file is None:
+        if explain is not None or out is not None or scheduler is not None:
+            raise ConfigError("which table? Give a file, or leave the options out to list the cartons")
+        _list(chosen)
         return
     if scheduler is not None or file.is_dir():
         from starloom import executors, progress
@@ -157,19 +165,54 @@ def cartons(
         _explain(selection, explain, file)
         return
     members = assign(selection, table)
-    counts = selection.counts
     typer.echo(f"{len(table)} rows, {len(selection.cartons)} cartons evaluated, {len(selection.skipped)} not")
-    for label, count in sorted(counts.items(), key=lambda entry: -entry[1]):
-        if count:
-            typer.echo(f"{count:10d}  {label}")
-    for label, reason in selection.skipped.items():
-        typer.echo(f"not evaluated: {reason if label in reason else f'{label}: {reason}'}", err=True)
+    _count(selection, chosen, len(chosen) if every else MOST)
     if selection.assumed:
         typer.echo(f"missing everywhere, since the table has no such column: {', '.join(selection.assumed)}", err=True)
     if out is not None:
         if len(members) == 0:
             raise CatalogError(f"no row of {file} is in any carton, so there is nothing to write into {out}")
         _write(combine(members), out)
+
+
+def _facts(entry: Carton) -> tuple[str, ...]:
+    """Name, plan, program, category and priority of a carton, each short."""
+    priority = entry.priority if entry.priority.isdigit() else "by target" if entry.priority else "none"
+    return entry.name, entry.plan, entry.program, entry.category, priority
+
+
+def _short(words: Iterable[str], room: int, mark: str) -> str:
+    """As many of the words as there is room for, and how many more there are."""
+    left = list(dict.fromkeys(words))
+    text = left.pop(0) if left else ""
+    while left and len(text) + len(left[0]) + len(mark) <= room:
+        text += mark + left.pop(0)
+    return f"{text} and {len(left)} more" if left else text
+
+
+def _list(chosen: Sequence[Carton]) -> None:
+    heads = ("carton", "plan", "program", "category", "priority", "what it reads")
+    print_table(heads, ((*_facts(entry), _short((c.catalog for c in entry.needs()), 50, "; ")) for entry in chosen))
+    typer.echo("\nOne of them whole: starloom sdss cartons --show " + chosen[0].name)
+
+
+def _count(selection: CartonSelection, chosen: Sequence[Carton], most: int) -> None:
+    counts, absent = selection.counts, set(selection.parent.absent)
+    order = sorted(chosen, key=lambda entry: -counts.get(entry.label, -1))
+    rows = []
+    for entry in order[:most]:
+        lacking = _short((name for name in entry.columns if name in absent), 40, ", ")
+        rows.append((*_facts(entry), str(counts.get(entry.label, "not evaluated")), lacking))
+    print_table(("carton", "plan", "program", "category", "priority", "objects", "columns that are not there"), rows)
+    if len(order) > most:
+        typer.echo(f"... {len(order) - most} cartons more; --all shows them")
+    if selection.skipped:
+        first = next(entry.name for entry in chosen if entry.label in selection.skipped)
+        typer.echo(
+            f"{len(selection.skipped)} cartons not evaluated, since the table lacks columns that they read; what these "
+            f"are, says `starloom sdss cartons --show {first}`",
+            err=True,
+        )
 
 
 def _explain(selection: Any, row: int, file: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from starloom.cli.listing import print_table
 from starloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,25 +69,16 @@ def _ranges(one: Spectrum) -> str:
 
 
 def _describe(file: SpectrumFile) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     typer.echo(f"{file.path}: {file.kind}, {_ranges(file.main)}")
     facts = {**file.ids, **{key: file.main.meta[key] for key in SHOWN if _known(file.main.meta.get(key))}}
     for key, value in facts.items():
         typer.echo(f"  {key:18s} {value:.9g}" if isinstance(value, float) else f"  {key:18s} {value}")
     heads = ("spectrum", "pixels", "S/N", "usable", "bits set")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    rows = []
     for one in file.spectra:
         usable, bits = 100 * one.good.mean(), _bits(file.kind, one)
-        cells = (one.name, str(len(one)), f"{one.signal_to_noise:.1f}", f"{usable:.1f} %", bits)
-        table.add_row(*(Text(cell) for cell in cells))
-    console = Console()
-    console.width = console.width if console.is_terminal else 160
-    console.print(table)
+        rows.append((one.name, str(len(one)), f"{one.signal_to_noise:.1f}", f"{usable:.1f} %", bits))
+    print_table(heads, rows)
     for key, entry in file.tables.items():
         typer.echo(f"table {key}: {len(entry)} rows, {len(entry.colnames)} columns")
     for note in file.notes:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from starloom.dependence.conditional import FittedConditionalMap, SplineMap, fit_splines
+from starloom.dependence.conditional import FittedConditionalMap
+from starloom.dependence.spline_maps import SplineMap, fit_splines
 from starloom.errors import CatalogError, ConfigError
 from starloom.progress import steps
 from starloom.seeds import generator

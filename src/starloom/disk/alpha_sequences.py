@@ -16,17 +16,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from starloom.catalog.provenance import record
-from starloom.dependence.peaks import Peak, find_peaks, watershed
-from starloom.dependence.smoothing import STRONGEST, relative_noise, smooth_pairs, weighted_correlation
 from starloom.disk.sequence_mixture import SequenceMixture, StarCounts, fit_mixture
+from starloom.disk.sequence_summits import (
+    SIGNIFICANT,
+    Representation,
+    Summits,
+    in_columns,
+    plane_of,
+    share_of_high,
+    summits_of,
+    usable_range,
+    watershed_line,
+)
 from starloom.errors import CatalogError, ConfigError, FitError, ModelFileError
 from starloom.seeds import generator
-from starloom.stats.ranks import normal_scores
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -34,102 +42,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Representation = Literal["values", "scores"]
 LEAST_ROWS = 100
-SIGNIFICANT = 4.0  # standard deviations of ln f between the lower summit and the saddle
 LEAST_SHARE = 0.01
-FARTHEST = 8.0  # robust widths from the median, beyond which a star does not enter the density
 
 KIND = "alpha sequences"
 _LINES = ("fe_h", "alpha", "alpha_error", "watershed_fe_h", "watershed_alpha", "watershed_error")
-
-
-@dataclass(frozen=True)
-class Summits:
-    """The two summits of a density and what lies between them, in the coordinates of the representation.
-
-    Parameters
-    ----------
-    grid : (m,) places of the cells, both axes.
-    density : (m, m), first index [Fe/H].
-    low, high : the summits of the low- and the high-alpha sequence.
-    saddle : (x, y) of the pass between them.
-    dip : ln of the lower summit over the saddle.
-    significance : the dip over its standard error.
-    lands : (m, m) 0 in the land of the low, 1 in that of the high sequence.
-    """
-
-    grid: Floats
-    density: Floats
-    low: Peak
-    high: Peak
-    saddle: tuple[float, float]
-    dip: float
-    significance: float
-    lands: NDArray[np.int64]
-
-
-def summits(density: Floats, grid: Floats, noise: float) -> Summits | None:
-    """The two most significant summits of a density; None when it has only one.
-
-    Parameters
-    ----------
-    density, grid : (m, m) and (m,).
-    noise : K with var(ln f) = K / f; what stands less than half of one row's own kernel high is taken as equally low.
-    """
-    floored = np.maximum(density, noise)
-    found = [peak for peak in find_peaks(floored) if peak.height > 2.0 * noise]
-    rated = [
-        (np.log(peak.height / peak.pass_height) / np.sqrt(noise / peak.height + noise / peak.pass_height), peak)
-        for peak in found[1:]
-        if peak.pass_height > 0
-    ]
-    if not rated:
-        return None
-    significance, second = max(rated, key=lambda entry: entry[0])
-    first = found[0]
-    low, high = sorted((first, second), key=lambda peak: peak.place[1])
-    lands = watershed(floored, [low, high])
-    saddle = (float(grid[second.pass_place[0]]), float(grid[second.pass_place[1]]))
-    dip = float(np.log(second.height / second.pass_height))
-    return Summits(grid, floored, low, high, saddle, dip, float(significance), lands)
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """Between the columns and the coordinates of the representation."""
-
-    x: Floats
-    y: Floats
-    columns: tuple[Floats, Floats]
-    shrink: float
-
-    def to_columns(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        places = (np.asarray(x) / self.shrink, np.asarray(y) / self.shrink)
-        return tuple(  # type: ignore[return-value]
-            np.interp(place, *_knots(coordinate, column))
-            for place, coordinate, column in zip(places, (self.x, self.y), self.columns, strict=True)
-        )
-
-
-def _knots(coordinate: Floats, column: Floats) -> tuple[Floats, Floats]:
-    order = np.argsort(coordinate, kind="stable")
-    kept = np.unique(np.linspace(0, len(order) - 1, min(len(order), 4000)).astype(int))
-    return coordinate[order][kept], column[order][kept]
-
-
-def _plane(iron: Floats, alpha: Floats, representation: Representation, h: float) -> _Plane:
-    coordinates = []
-    for column, name in ((iron, "fe_h"), (alpha, "alpha_m")):
-        low, middle, high = np.quantile(column, [0.16, 0.5, 0.84])
-        if not high > low:
-            raise CatalogError(f"most rows have the same {name}, {middle:g}: there is nothing to split")
-        if representation == "values":
-            coordinates.append((column - middle) / (0.5 * (high - low)))
-        else:
-            coordinates.append(normal_scores(column))
-    kept = (np.abs(coordinates[0]) < FARTHEST) & (np.abs(coordinates[1]) < FARTHEST)
-    return _Plane(coordinates[0][kept], coordinates[1][kept], (iron[kept], alpha[kept]), float(np.sqrt(1.0 - h**2)))
 
 
 @dataclass(frozen=True)
@@ -194,10 +111,10 @@ class AlphaSequences:
         h = len(iron) ** (-1.0 / 6.0) if self.bandwidth is None else self.bandwidth
         if not 0.0 < h < 1.0:
             raise ConfigError(f"the bandwidth lies between 0 and 1 (in widths of the columns), not {h}")
-        plane = _plane(iron, alpha, self.representation, h)
+        plane = plane_of(iron, alpha, self.representation, h)
         weights = np.ones(len(plane.x))
-        found = self._summits(plane, weights, h)
-        share = 0.0 if found is None else _share_of_high(found, plane)
+        found = summits_of(plane, weights, h)
+        share = 0.0 if found is None else share_of_high(found, plane)
         if found is None or found.significance < SIGNIFICANT or not LEAST_SHARE <= share <= 1.0 - LEAST_SHARE:
             what = "one summit" if found is None else (
                 f"a second summit that stands {found.dip:.2f} in ln f ({found.significance:.1f} standard errors; "
@@ -207,9 +124,9 @@ class AlphaSequences:
                 f"the density of {len(iron)} stars in ('{self.fe_h}', '{self.alpha}') has {what}: no two sequences to "
                 f"split. More stars, a narrower selection, or the other representation may show them"
             )
-        at = np.linspace(*_usable(found, plane), 161)
-        water, coefficients = _line(found, plane, at, self.degree)
-        peaks = tuple(_in_columns(peak, found, plane) for peak in (found.low, found.high))
+        at = np.linspace(*usable_range(found, plane), 161)
+        water, coefficients = watershed_line(found, plane, at, self.degree)
+        peaks = tuple(in_columns(peak, found, plane) for peak in (found.low, found.high))
         found_range = sorted((peaks[0][0], peaks[1][0]))
         grid = StarCounts.of(iron, alpha)
         start = (grid.y[None, :] > np.interp(grid.x, at, water)[:, None]).astype(np.float64)
@@ -223,10 +140,10 @@ class AlphaSequences:
         settled = mixture.probability(grid.x[:, None], grid.y[None, :])
         lines, waters, kept = [], [], 0
         for _ in range(self.bootstraps):
-            again = self._summits(plane, rng.poisson(1.0, len(plane.x)).astype(np.float64), h)
+            again = summits_of(plane, rng.poisson(1.0, len(plane.x)).astype(np.float64), h)
             if again is not None and again.significance > 1.0:
                 kept += 1
-                waters.append(_line(again, plane, at, self.degree)[0])
+                waters.append(watershed_line(again, plane, at, self.degree)[0])
             lines.append(fit_mixture(grid, rng.poisson(grid.counts).astype(np.float64), settled, 12).even_line())
         return FittedSequences(
             model=self, fe_h=mixture.fe_h, alpha=mixture.even_line(), alpha_error=_spread(lines, len(mixture.fe_h)),
@@ -236,12 +153,6 @@ class AlphaSequences:
             saddle=tuple(float(part) for part in plane.to_columns(*found.saddle)),
             rows=len(iron), two_summits=kept / self.bootstraps if self.bootstraps else float("nan"),
         )  # fmt: skip
-
-    def _summits(self, plane: _Plane, weights: Floats, h: float) -> Summits | None:
-        rho = float(np.clip(weighted_correlation(plane.x, plane.y, weights), -STRONGEST, STRONGEST))
-        rho = float(np.clip(rho, -0.9, 0.9))
-        grid, density = smooth_pairs(plane.x, plane.y, weights, h, rho, most=260)
-        return summits(density, grid, relative_noise(h, rho, float(weights.sum())))
 
 
 def _spread(lines: list[Floats], points: int) -> Floats:
@@ -253,95 +164,6 @@ def _spread(lines: list[Floats], points: int) -> Floats:
     found = np.full(points, np.nan)
     found[enough] = np.nanstd(drawn[:, enough], axis=0, ddof=1)
     return found
-
-
-def copula_summits(iron: Floats, alpha: Floats, margin: float = 0.02) -> list[tuple[float, float]]:
-    """Ranks (u, v) of the prominent summits of the copula density that do not lie at the edge of the unit square.
-
-    Parameters
-    ----------
-    iron, alpha : (n,) columns; rows with a NaN do not count.
-    margin : what is the edge.
-    """
-    from starloom.dependence.copula import fit_copula
-
-    known = np.isfinite(iron) & np.isfinite(alpha)
-    copula = fit_copula(iron[known], alpha[known])
-    u = np.linspace(0.004, 0.996, 125)
-    density = copula.density(u[:, None], u[None, :])
-    noise = relative_noise(copula.bandwidth, min(abs(copula.correlation), STRONGEST), copula.effective_rows)
-    found = []
-    for peak in find_peaks(np.maximum(density, 1e-9)):
-        x, y = u[peak.place[0]], u[peak.place[1]]
-        # the noise of ln c is that of ln f, and f = c phi phi
-        jacobian = np.exp(-0.5 * (_normal_square(x) + _normal_square(y))) / (2.0 * np.pi)
-        error = np.sqrt(noise / jacobian * (1.0 / peak.height + 1.0 / max(peak.pass_height, 1e-9)))
-        prominent = peak.pass_height == 0 or np.log(peak.height / peak.pass_height) > SIGNIFICANT * error
-        if prominent and margin < x < 1.0 - margin and margin < y < 1.0 - margin:
-            found.append((float(x), float(y)))
-    return found
-
-
-def _normal_square(u: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(u)) ** 2
-
-
-def _in_columns(peak: Peak, found: Summits, plane: _Plane) -> tuple[float, float]:
-    x, y = plane.to_columns(found.grid[peak.place[0]], found.grid[peak.place[1]])
-    return float(x), float(y)
-
-
-def _share_of_high(found: Summits, plane: _Plane) -> float:
-    step = found.grid[1] - found.grid[0]
-    places = [
-        np.clip(np.round((part * plane.shrink - found.grid[0]) / step).astype(int), 0, len(found.grid) - 1)
-        for part in (plane.x, plane.y)
-    ]
-    return float((found.lands[places[0], places[1]] == 1).mean())
-
-
-def _boundary(found: Summits) -> tuple[Floats, Floats, Floats]:
-    """Column by column of the grid the place where the low land ends and the high one begins, and its weight."""
-    columns = np.flatnonzero((found.lands == 0).any(axis=1) & (found.lands == 1).any(axis=1))
-    x, y, weight = [], [], []
-    for column in columns:
-        land, values = found.lands[column], found.density[column]
-        known = np.flatnonzero(land >= 0)
-        steps = known[:-1][(land[known[:-1]] == 0) & (land[known[1:]] == 1)]
-        if len(steps) == 0:
-            continue
-        # of several crossings the one that leaves the least density on the wrong side
-        wrong = [
-            values[: step + 1][land[: step + 1] == 1].sum() + values[step + 1 :][land[step + 1 :] == 0].sum()
-            for step in steps
-        ]
-        step = int(steps[int(np.argmin(wrong))])
-        x.append(found.grid[column])
-        y.append(0.5 * (found.grid[step] + found.grid[step + 1]))
-        weight.append(min(values[: step + 1].max(), values[step + 1 :].max()))
-    return np.array(x), np.array(y), np.array(weight)
-
-
-def _usable(found: Summits, plane: _Plane) -> tuple[float, float]:
-    """The stretch of [Fe/H] where both sides of the line hold stars: 1 % of the lower summit at least."""
-    x, _, weight = _boundary(found)
-    kept = x[weight > 0.01 * min(found.low.height, found.high.height)]
-    low, high = plane.to_columns([kept.min(), kept.max()], [0.0, 0.0])[0]
-    return float(low), float(high)
-
-
-def _line(found: Summits, plane: _Plane, at: Floats, degree: int) -> tuple[Floats, Floats]:
-    """The watershed as a polynomial in the columns, weighted by the density beside it."""
-    x, y, weight = _boundary(found)
-    iron, alpha = plane.to_columns(x, y)
-    kept = (iron >= at[0]) & (iron <= at[-1]) & (weight > 0)
-    if kept.sum() <= degree + 1:
-        kept = weight > 0
-    degree = min(degree, max(int(kept.sum()) - 1, 0))
-    coefficients = np.polynomial.polynomial.polyfit(iron[kept], alpha[kept], degree, w=np.sqrt(weight[kept]))
-    return np.asarray(np.polynomial.polynomial.polyval(at, coefficients)), coefficients
 
 
 @dataclass(frozen=True)

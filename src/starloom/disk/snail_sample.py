@@ -374,7 +374,7 @@ def snails_of_table(
     QTable
         What was written to ``out_path``.
     """
-    from starloom.catalog.tables import read_table, write_table
+    from starloom.catalog.tables import read_table, require_writable, write_table
     from starloom.dynamics.potentials import potential
 
     if not width > 0:
@@ -382,7 +382,10 @@ def snails_of_table(
     sample = SnailSample(
         potential(potential_name), GalacticFrame.named(frame_name), parallax_zero_point, farthest, largest_action_r
     )
-    stars = sample.predict(read_table(source), survey=survey, label=str(source))
+    rows = read_table(source)
+    if stars_path is not None:
+        require_writable(rows, stars_path)  # before the work
+    stars = sample.predict(rows, survey=survey, label=str(source))
     if stars_path is not None:
         write_table(stars, stars_path)
     used = np.isfinite(plain(stars, "theta_z"))

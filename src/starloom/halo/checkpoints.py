@@ -14,6 +14,7 @@ import numpy as np
 from starloom.errors import ModelFileError
 from starloom.halo.likelihood import HaloLikelihood
 from starloom.halo.posterior import BestFit, Evidence, Posterior
+from starloom.progress import say
 from starloom.saved_models import load_model, save_model
 
 Answer = TypeVar("Answer", BestFit, Posterior, Evidence)
@@ -25,6 +26,8 @@ def kept(
     likelihood: HaloLikelihood,
     settings: Mapping[str, Any],
     make: Callable[[], Answer],
+    *,
+    what: str = "",
 ) -> Answer:
     """The answer of an earlier call with the same stars, volume, density and settings, or a new one, which is kept.
 
@@ -35,18 +38,27 @@ def kept(
     likelihood : what is fitted.
     settings : all else that the answer depends on: JSON values, or arrays.
     make : makes it.
+    what : what to say that is made, or that is kept from an earlier call; nothing by default.
 
     Returns
     -------
     BestFit, Posterior or Evidence
         To the last digit the same, whether it was made or read. A file that is damaged or cut short is made anew.
     """
+
+    def tell(words: str) -> None:
+        if what:
+            say(f"{len(likelihood.stars)} stars: {words}{what}")
+
     if folder is None:
+        tell("")
         return make()
     path = Path(folder) / f"{kind.__name__.lower()}-{digest(likelihood, settings)}"
     try:
         found = _read(path, kind)
+        tell("kept ")
     except ModelFileError:
+        tell("")
         _write(path, make())
         found = _read(path, kind)
     return found

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Kind = Literal["sides", "populations", "skewed", "isotropic"]
 TURNING = (150.0, 60.0)  # mean and width of the turning crowd, km/s
+ALL_TURN = float(ndtr(TURNING[0] / TURNING[1]))  # prograde share of the turning crowd
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class MadeHalo:
     The true fraction is ``logit f = logit(fraction) + fe_h_slope ([Fe/H] + 2.5) + alpha_slope ([alpha/Fe] - 0.35)``.
     Rotations are of one of four kinds. ``sides``: half normals of 150 km/s (prograde) and 110 km/s on either side of
     zero. ``populations``: a still crowd of 120 km/s and one that turns at 150 with 60 km/s, in such shares that the
-    fraction is the one above; the density is smooth through zero. ``skewed``: prograde speeds of a gamma distribution
-    (mean 150 km/s, none at zero), retrograde ones exponential (90 km/s, most at zero). ``isotropic``: velocities that
-    know no direction, a fraction of 1/2 whatever the other settings. Stars of uncertain sign exist in all, as they do
-    in the sky. None of this is a model of the real halo: it is there to be recovered.
+    fraction is the one above; where it is below 1/2 that crowd turns against the disk; it lies between 0.006 and 0.994,
+    the shares of the turning crowd alone; the density is smooth through zero. ``skewed``: prograde speeds of a gamma
+    distribution (mean 150 km/s, none at zero), retrograde ones exponential (90 km/s, most at zero). ``isotropic``:
+    velocities that know no direction, a fraction of 1/2 whatever the other settings. Stars of uncertain sign exist in
+    all, as they do in the sky. None of this is a model of the real halo: it is there to be recovered.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ class MadeHalo:
             return np.full(np.broadcast_shapes(np.shape(fe_h), np.shape(alpha)), 0.5)
         start = np.log(self.fraction / (1.0 - self.fraction))
         logit = start + self.fe_h_slope * (np.asarray(fe_h) + 2.5) + self.alpha_slope * (np.asarray(alpha) - 0.35)
-        return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+        fraction = np.asarray(1.0 / (1.0 + np.exp(-logit)))
+        return np.clip(fraction, 1.0 - ALL_TURN, ALL_TURN) if self.kind == "populations" else fraction
 
     def sample(
         self,
@@ -160,9 +163,11 @@ class MadeHalo:
         """km/s (n,), positive with the disk, and whether they are."""
         count = len(fraction)
         if self.kind == "populations":
-            turning = ndtr(TURNING[0] / TURNING[1])  # share of the turning crowd that is prograde
-            share = np.clip((fraction - 0.5) / (turning - 0.5), 0.0, 1.0)
-            turn = np.where(rng.random(count) < share, rng.normal(*TURNING, count), rng.normal(0.0, 120.0, count))
+            share = np.abs(fraction - 0.5) / (ALL_TURN - 0.5)
+            side = np.where(fraction < 0.5, -1.0, 1.0)
+            turn = np.where(
+                rng.random(count) < share, side * rng.normal(*TURNING, count), rng.normal(0.0, 120.0, count)
+            )
             return turn, turn > 0
         prograde = rng.random(count) < fraction
         if self.kind == "skewed":

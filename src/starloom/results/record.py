@@ -21,6 +21,7 @@ from starloom.results.figures import FILE_NAME, Animation, Explorer, Figure
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+TABLE_FORMATS = ("parquet", "fits")  # each table of a result is written in both
 RECORDED_PACKAGES = ("numpy", "scipy", "astropy", "torch", "zuko", "numba", "gala", "galpy")
 
 
@@ -176,7 +177,7 @@ class Results:
         }
         return _strict(record)  # type: ignore[no-any-return]
 
-    def write(self, folder: str | Path, formats: Sequence[str] = ("parquet", "fits")) -> None:
+    def write(self, folder: str | Path, formats: Sequence[str] = TABLE_FORMATS) -> None:
         """Write ``results.json`` and ``tables/*`` into a folder (figures and the page are drawn by ``report``)."""
         from starloom.catalog.tables import write_table
 

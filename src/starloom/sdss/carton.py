@@ -257,6 +257,48 @@ class Carton:
             found.append(Explained(clause.short, verdict, {name: values[name] for name in read}, gone))
         return Explanation(self.label, all(entry.verdict == "true" for entry in found), tuple(found))
 
+    def text(self) -> str:
+        """The carton whole, to be read: what its targets get, its conditions, and the columns that these read.
+
+        Examples
+        --------
+        >>> from starloom.sdss.cartons import carton
+        >>> print(carton("mwm_ob_cepheids", plan="0.5.1").text())
+        mwm_ob_cepheids, plan 0.5.1 (0.3.1), of the program mwm_ob: science
+          instrument  BOSS
+          cadence     bright_3x1
+          priority    2910
+          list        a compilation of classical Cepheids from Gaia DR2 and ASAS-SN
+        selected where all of these are true:
+          in_cepheid_list = 1
+        columns:
+          in_cepheid_list  1 for a classical Cepheid of the list; lists of targets, matched
+        """
+        lines = [
+            f"{self.name}, plan {self.plan} ({self.tag or 'no tag'}), of the program {self.program}: {self.category}"
+        ]
+        facts = {
+            "instrument": _rules(self.instrument),
+            "cadence": _rules(self.cadence),
+            "priority": [self.priority],
+            "list": [self.requires + (" (not public)" if self.private else "")],
+            "fields": [self.fields],
+            "thinned": [_thinning(self.thin)],
+            "notes": [self.notes],
+        }
+        lines += [f"  {name:10s}  {value}" for name, values in facts.items() for value in values if value]
+        lines += ["selected where all of these are true:", *(f"  {clause.text}" for clause in self.where)]
+        for option in self.options:
+            lines.append(f"option {option.name}, {'on' if option.default else 'off'} by default:")
+            lines += [f"  {clause.text}" for clause in option.where]
+        needs = self.needs()
+        width = max(len(spec.name) for spec in needs)
+        lines.append("columns:")
+        for spec in needs:
+            unit = f" ({spec.unit})" if spec.unit else ""
+            lines.append(f"  {spec.name:{width}s}  {spec.meaning}{unit}; {spec.catalog}")
+        return "\n".join(lines)
+
     def needs(self) -> tuple[ColumnSpec, ...]:
         """The columns that the selection reads, with units, meaning and the catalog they come from."""
         from starloom.sdss.columns import column
@@ -267,6 +309,22 @@ class Carton:
 def formulas(text: str) -> tuple[str, ...]:
     """The expressions in braces of a rule's value."""
     return tuple(part.partition("}")[0] for part in text.split("{")[1:])
+
+
+def _rules(rules: Sequence[Rule]) -> list[str]:
+    return [f"{rule.then} where {rule.when}" if rule.when else rule.then for rule in rules]
+
+
+def _thinning(thin: Thinning | None) -> str:
+    if thin is None:
+        return ""
+    of = {
+        "healpix": f"a pixel of the sky (HEALPix nside {thin.nside})",
+        "best": f"a value of {thin.group}",
+        "voxels": f"a cube of space, those of {thin.beside} counted",
+        "scarce": f"a pixel of the sky (HEALPix nside {thin.nside}) with few of {thin.beside}",
+    }
+    return f"to {thin.keep} {of[thin.method]}" + (f", by {thin.order}" if thin.order else "")
 
 
 def _plain(value: Any) -> Any:

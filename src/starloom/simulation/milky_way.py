@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starloom.dynamics.frames import GalacticFrame
+from starloom.dynamics.frames import MAS_YR_KPC, GalacticFrame
 from starloom.errors import ConfigError
 from starloom.seeds import generator
 from starloom.simulation.components import StellarComponent, milky_way
+from starloom.simulation.space_cells import (
+    FARTHEST,
+    NEAREST,
+    SpaceCells,
+    cells_of,
+    extinction_to,
+    places_in_pixels,
+    positions,
+)
 from starloom.simulation.stellar_library import PHYSICS, StellarLibrary, build_library
 from starloom.stellar.extinction import DustMap, ExponentialDust
 
@@ -45,14 +54,8 @@ BANDS = (
     "wise_w4",
     "tess",
 )
-A_V_PER_EBV = 2.742
-"""A_V over E(B-V) in the unit of Schlegel et al. (2011ApJ...737..103S, table 6, R_V = 3.1)."""
-
 CIRCULAR_VELOCITY = 229.0
 """km/s at the Sun (2019ApJ...871..120E)."""
-
-NEAREST, FARTHEST, STEPS = 0.003, 80.0, 90
-"""The distances of the cells, kpc: logarithmic between these."""
 
 PAD = 0.4
 """How much fainter than the limit stars are first drawn (mag): the extinction of a cell and of a place in it differ."""
@@ -111,7 +114,7 @@ class Galaxy:
     @cached_property
     def cells(self) -> SpaceCells:
         """The cells of space: volume, density and dust."""
-        return _cells(self)
+        return cells_of(self)
 
     def expected(self, band: str, limit: float, distances: tuple[float, float] = (NEAREST, FARTHEST)) -> Floats:
         """Expected number of stars of each component brighter than a limit, shape (components,)."""
@@ -240,14 +243,14 @@ class Galaxy:
         ]
         pixel, step = np.divmod(cell, len(self.cells.distance))
         distance = self.cells.place_in(step, rng)
-        l, b = _in_pixel(self.nside, pixel, rng)
+        l, b = places_in_pixels(self.nside, pixel, rng)
         share = rng.random(count)[:, None]
         after = point + 1
 
         def between(values: Floats) -> Floats:
             return np.asarray(values[point] + share * (values[after] - values[point]))
 
-        a_v = _a_v(self.dust, l, b, distance)
+        a_v = extinction_to(self.dust, l, b, distance)
         absolute, physics = between(library.magnitudes), between(library.physics)
         apparent = (
             absolute + (5.0 * np.log10(distance * 100.0) + 0.0)[:, None] + a_v[:, None] * between(library.dimming)
@@ -259,95 +262,6 @@ class Galaxy:
         result |= {name: physics[:, k] for k, name in enumerate(PHYSICS)}
         result |= {f"true_{name}": apparent[:, k] for k, name in enumerate(library.bands)}
         return result
-
-
-# --------------------------------------------------------------------------------------------------------------- cells
-
-
-@dataclass(frozen=True)
-class SpaceCells:
-    """Space around the Sun: HEALPix pixels times steps of distance.
-
-    Parameters
-    ----------
-    edges : distances of the steps' edges (s + 1,), kpc.
-    distance, modulus, volume : of each step: kpc, mag, pc^3 a pixel (s,).
-    a_v : extinction in V to each cell (pixels, s).
-    number_density : stars formed per pc^3 in each cell, one array a component (pixels, s).
-    """
-
-    edges: Floats
-    distance: Floats
-    modulus: Floats
-    volume: Floats
-    a_v: Floats
-    number_density: tuple[Floats, ...]
-
-    def place_in(self, step: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-        """Distances inside steps, uniform in volume (kpc)."""
-        low, high = self.edges[step] ** 3, self.edges[step + 1] ** 3
-        return np.asarray((low + rng.random(len(step)) * (high - low)) ** (1.0 / 3.0))
-
-
-def _cells(galaxy: Galaxy) -> SpaceCells:
-    import astropy.units as u
-    from astropy_healpix import HEALPix
-
-    edges = np.geomspace(NEAREST, FARTHEST, STEPS + 1)
-    distance = (0.5 * (edges[1:] ** 3 + edges[:-1] ** 3)) ** (1.0 / 3.0)
-    pixels = 12 * galaxy.nside**2
-    volume = 4.0 * np.pi / pixels / 3.0 * np.diff(edges**3) * 1e9
-    lon, lat = HEALPix(galaxy.nside, order="nested").healpix_to_lonlat(np.arange(pixels))
-    l, b = lon.to_value(u.deg)[:, None], lat.to_value(u.deg)[:, None]
-    x, y, z = positions(galaxy.frame, l, b, distance[None, :])
-    sun = [np.array(value) for value in (-galaxy.frame.r0, 0.0, galaxy.frame.z_sun)]
-    densities = []
-    for part, library in zip(galaxy.components, galaxy.libraries, strict=True):
-        shape = part.density(x, y, z)
-        if part.local_density is not None:
-            at_sun = float(part.density(*sun))
-            if not at_sun > 0:
-                raise ConfigError(f"component {part.name} has a local density and no stars at the Sun; give its mass")
-            scale = part.local_density / at_sun
-        else:
-            scale = float(part.mass or 0.0) / float((shape * volume[None, :]).sum())
-        densities.append(shape * scale / library.living_mass)
-    a_v = np.concatenate(
-        [_a_v(galaxy.dust, l[k : k + 1024], b[k : k + 1024], distance) for k in range(0, pixels, 1024)]
-    )
-    return SpaceCells(edges, distance, 5.0 * np.log10(distance * 100.0), volume, a_v, tuple(densities))
-
-
-def _a_v(dust: DustMap | None, l: Floats, b: Floats, distance: Floats) -> Floats:
-    shape = np.broadcast_shapes(l.shape, b.shape, distance.shape)
-    return np.zeros(shape) if dust is None else A_V_PER_EBV * np.broadcast_to(dust.ebv(l, b, distance), shape)
-
-
-def _in_pixel(nside: int, pixel: NDArray[np.int64], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    import astropy.units as u
-    from astropy_healpix import HEALPix
-
-    dx, dy = rng.random(len(pixel)), rng.random(len(pixel))
-    lon, lat = HEALPix(nside, order="nested").healpix_to_lonlat(pixel, dx=dx, dy=dy)
-    return np.asarray(lon.to_value(u.deg)), np.asarray(lat.to_value(u.deg))
-
-
-def positions(frame: GalacticFrame, l: Floats, b: Floats, distance: Floats) -> tuple[Floats, Floats, Floats]:
-    """Galactocentric coordinates in kpc (Sun at x = -R0) of places at l, b in deg and distance in kpc.
-
-    The tilt of z_sun / R0 (0.15 deg) between the plane of b = 0 and the mid-plane is left out.
-    """
-    cos_b = np.cos(np.radians(b))
-    return (
-        distance * cos_b * np.cos(np.radians(l)) - frame.r0,
-        distance * cos_b * np.sin(np.radians(l)),
-        distance * np.sin(np.radians(b)) + frame.z_sun,
-    )
-
-
-# --------------------------------------------------------------------------------------------------------- whole stars
-
-KM_S_PER_MAS_YR_KPC = 4.740470463533348
 
 
 def _table(galaxy: Galaxy, stars: dict[str, Any], weight: float, limit: str, rng: np.random.Generator) -> QTable:
@@ -421,7 +335,7 @@ def _observed(l: Floats, b: Floats, distance: Floats, velocity: Floats) -> tuple
     ra, dec = np.arctan2(star[1], star[0]), np.arctan2(star[2], np.hypot(star[0], star[1]))
     east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)])
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
-    scale = KM_S_PER_MAS_YR_KPC * distance
+    scale = MAS_YR_KPC * distance
     return (
         np.degrees(ra) % 360.0,
         np.degrees(dec),

@@ -16,8 +16,9 @@ from astropy.units import Quantity
 
 from starloom.errors import ConfigError
 from starloom.seeds import generator
-from starloom.simulation.milky_way import A_V_PER_EBV, Galaxy
+from starloom.simulation.milky_way import Galaxy
 from starloom.simulation.observing import AllWise, Gaia, TwoMass, observe
+from starloom.simulation.space_cells import A_V_PER_EBV
 from starloom.stellar.isochrones import Phase
 
 FIRST_CATALOGID = 4_500_000_000_000_000_000

@@ -114,8 +114,9 @@ def _representations(results: Results, stars: QTable, fitted: FittedSequences, o
     """The watersheds of both representations, and the summits of the copula density itself."""
     from astropy.table import QTable
 
-    from starloom.disk.alpha_sequences import AlphaSequences, copula_summits
+    from starloom.disk.alpha_sequences import AlphaSequences
     from starloom.disk.published_lines import outside
+    from starloom.disk.sequence_summits import copula_summits
     from starloom.errors import FitError
 
     assert isinstance(other, AlphaSequences)

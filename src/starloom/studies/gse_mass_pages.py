@@ -101,6 +101,7 @@ def _completeness(work: Analysis) -> Figure:
                         Points([FRAME.r0], [FRAME.z_sun], "Sun", role="reference"),
                     ],
                     "R [kpc]", "|z| [kpc]", f"{what} of {work.config.selection}", equal=True,
+                    y_range=(-0.8, 30.0),  # room for the whole of the Sun's mark
                 )
             )  # fmt: skip
             continue

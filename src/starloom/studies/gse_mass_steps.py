@@ -259,26 +259,25 @@ class Analysis:
         """Compare the densities, draw from the posterior of one, and weigh it."""
         from starloom.halo.comparison import compare
         from starloom.halo.posterior import evidence, sample_posterior
-        from starloom.progress import say
 
         config = self.config
         compared = compare(stars, volume, self.models(), starts=config.starts, seed=config.seed, folder=self.cache)
         kinds = list(config.kinds)
         wanted = compared.best if config.posterior_of == "best" else kinds.index(config.posterior_of)
         likelihood, top = compared.likelihoods[wanted], compared.fits[wanted]
-        say(f"{len(stars)} stars: posterior of the {likelihood.model.label}")
         settings = {"chains": config.chains, "draws": config.draws, "tune": config.tune, "seed": config.seed}
         posterior = kept(
             self.cache, Posterior, likelihood, settings | {"start": top.y},
             lambda: sample_posterior(likelihood, start=top, workers=self.workers, **settings),
+            what=f"posterior of the {likelihood.model.label}",
         )  # fmt: skip
         mass = stellar_mass(likelihood, posterior, mass_per_tracer, radii=config.radii, seed=config.seed)
         evidences: list[Evidence | None] = [None] * len(compared.likelihoods)
         for number, part in enumerate(compared.likelihoods if config.nested else ()):
-            say(f"{len(stars)} stars: evidence of the {part.model.label}")
             evidences[number] = kept(
-                self.cache, Evidence, part, {"seed": config.seed}, partial(evidence, part, seed=config.seed)
-            )
+                self.cache, Evidence, part, {"seed": config.seed}, partial(evidence, part, seed=config.seed),
+                what=f"evidence of the {part.model.label}",
+            )  # fmt: skip
         return Answer(likelihood.model, likelihood, compared, posterior, mass, evidences)
 
     # ------------------------------------------------------------------------------------------------- what if

@@ -100,7 +100,7 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
         results.inputs.append(InputRecord("stars", "simulated", origin, len(stars), content_sha256(stars)))
         results.warn(
             "The sample of the paper is not public: the prograde fraction and the population's age are those of a made "
-            "sample. The ages against MINESweeper and the rotation from line-of-sight velocities are of real stars."
+            "sample." + _of_real_stars(inputs)
         )
     _record_models(results, config)
     motions = kinematics(results, config, stars)
@@ -109,10 +109,26 @@ def run(config: Config, inputs: Mapping[str, Input], folder: RunFolder) -> Resul
     checks.fraction_intervals(results, config)
     checks.single_ages(results, config, models)
     checks.populations(results, config, models)
-    comparison = real.against_minesweeper(results, config, models, inputs["hectochelle"].table)
+    comparison = real.against_minesweeper(results, config, models, inputs["hectochelle"])
     rotation = velocities.line_of_sight(results, config, inputs)
     results.figures = pages.figures(motions, ages, comparison, rotation)
     return results
+
+
+def _of_real_stars(inputs: Mapping[str, Input]) -> str:
+    """What of a run without a user's table is of real stars all the same."""
+    real = {name for name, entry in inputs.items() if entry.record.kind == "real"}
+    parts = [
+        words
+        for words, names in (
+            ("the ages against MINESweeper", {"hectochelle"}),
+            ("the rotation from line-of-sight velocities", {"s5", "jinabase"}),
+        )
+        if real & names
+    ]
+    return (
+        f" {' and '.join(parts).capitalize()} are of real stars.".replace("minesweeper", "MINESweeper") if parts else ""
+    )
 
 
 def _iron_range(stars: QTable, others: QTable) -> tuple[float, float]:

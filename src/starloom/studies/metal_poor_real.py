@@ -14,9 +14,24 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
+    from starloom.studies.inputs import Input
     from starloom.studies.metal_poor_disk import Config, Models
 
     Floats = NDArray[np.float64]
+
+_COMPARED = (
+    "The comparison with MINESweeper uses its own Teff, log g and initial [Fe/H], which lie on its isochrones "
+    "already, and adds the magnitudes a second time: it tests models and priors, not the spectra. Most of these "
+    "stars have [Fe/H] about -0.5: they are no sample of metal-poor stars. The lines 'median difference in age: "
+    "...' change one thing at a time. Two matter most. [alpha/Fe] raises here the metallicity of scaled-solar "
+    "models (Salaris), which makes them cooler and the stars younger. And the models differ: at MINESweeper's own"
+    " EEP, mass and [Fe/H] this version of MIST is cooler and older than MINESweeper's, so that a star of given "
+    "Teff and log g is younger. Priors on age and distance, floors and parallax zero point move ages much less; "
+    "an age prior around 12 Gyr, which MINESweeper has for its halo, moves them towards it. Metal-poor dwarfs get"
+    " young ages in both, perhaps because an error of the models' colors passes for age where the main sequence "
+    "hardly depends on it."
+)
+"""What the comparison with MINESweeper can tell, and what it cannot."""
 
 
 def minesweeper_stars(table: QTable, least_snr: float = 5.0) -> QTable:
@@ -72,14 +87,14 @@ def metal_rich_enough(config: Config, models: Models) -> QTable:
     return makes.sample(min(config.calibration, 100), config.seed + 5)
 
 
-def against_minesweeper(results: Results, config: Config, models: Models, table: QTable) -> dict[str, Any]:
+def against_minesweeper(results: Results, config: Config, models: Models, source: Input) -> dict[str, Any]:
     """Ages and distances of turn-off stars beside those of another program from the same spectra."""
     from starloom.catalog.schema import plain
     from starloom.inference.population import population_of_densities
     from starloom.stellar.ages import turn_off
     from starloom.studies.metal_poor_disk import sensitivity, star_ages
 
-    stars = minesweeper_stars(table)[: config.real_stars]
+    stars = minesweeper_stars(source.table)[: config.real_stars]
     model = star_ages(config, models)
     found = model.posteriors(stars)
     ours = model.predict(stars, posteriors=found)
@@ -135,16 +150,6 @@ def against_minesweeper(results: Results, config: Config, models: Models, table:
             f"share of outliers, {words}", middle, "", low=low, high=high, meaning="ages spread evenly over the prior"
         )
         sensitivity(results, replace(found, age_probability=part), population, f", {words}")
-    results.warn(
-        "The comparison with MINESweeper uses its own Teff, log g and initial [Fe/H], which lie on its isochrones "
-        "already, and adds the magnitudes a second time: it tests models and priors, not the spectra. Most of these "
-        "stars have [Fe/H] about -0.5: they are no sample of metal-poor stars. The lines 'median difference in age: "
-        "...' change one thing at a time. Two matter most. [alpha/Fe] raises here the metallicity of scaled-solar "
-        "models (Salaris), which makes them cooler and the stars younger. And the models differ: at MINESweeper's own"
-        " EEP, mass and [Fe/H] this version of MIST is cooler and older than MINESweeper's, so that a star of given "
-        "Teff and log g is younger. Priors on age and distance, floors and parallax zero point move ages much less; "
-        "an age prior around 12 Gyr, which MINESweeper has for its halo, moves them towards it. Metal-poor dwarfs get"
-        " young ages in both, perhaps because an error of the models' colors passes for age where the main sequence "
-        "hardly depends on it."
-    )
+    if source.record.kind == "real":
+        results.warn(_COMPARED)
     return {"table": ours, "used": used & (near | poor), "poor": poor}

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 ROTATION_EDGES = (-4.0, -3.0, -2.5, -2.0, -1.5, -1.0)
+_CHOSEN = {  # how the stars of a table were chosen
+    "s5": "S5's fields lie on streams, and are not the paper's sample",
+    "jinabase": "JINAbase is what the literature chose to observe, and not the paper's sample",
+}
 MG_SUN = 7.60  # log eps of magnesium in the Sun (2009ARA&A..47..481A)
 
 
@@ -54,11 +58,15 @@ def line_of_sight(results: Results, config: Config, inputs: Mapping[str, Input])
                 )  # fmt: skip
     if found:
         results.warn(
-            "Rotation from line-of-sight velocities has the right sign but is too small for stars far from the Sun; "
-            "S5's fields lie on streams, and JINAbase is what the literature chose to observe. Neither is the paper's "
-            "sample."
+            "Rotation from line-of-sight velocities has the right sign but is too small for stars far from the Sun"
+            + "".join(f"; {words}" for name, words in _CHOSEN.items() if _real(inputs, name))
+            + "."
         )
     return found
+
+
+def _real(inputs: Mapping[str, Input], name: str) -> bool:
+    return name in inputs and inputs[name].record.kind == "real"
 
 
 def _s5(table: QTable) -> tuple[Floats, Floats, Floats, Floats]:

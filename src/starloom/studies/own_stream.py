@@ -17,7 +17,7 @@ import numpy as np
 
 from starloom.errors import ConfigError
 from starloom.files import RunFolder, sha256
-from starloom.results.record import InputRecord, Results
+from starloom.results.record import TABLE_FORMATS, InputRecord, Results
 from starloom.studies.study import check_resumed
 
 if TYPE_CHECKING:
@@ -66,12 +66,14 @@ def fit(
     """
     from importlib import metadata
 
-    from starloom.catalog.tables import read_table
+    from starloom.catalog.tables import read_table, require_writable
     from starloom.streams.stream_file import StreamFile
 
     started, clock = datetime.now(UTC), time.monotonic()
     file = StreamFile.read(settings)
     stars = read_table(table)
+    for ending in TABLE_FORMATS:  # its rows are a table of the result: what cannot be written is said before the work
+        require_writable(stars, Path(out) / "tables" / f"membership.{ending}")
     words = ["starloom", "streams", "fit", str(settings), str(table), "--seed", str(seed), "--out", str(out)]
     again = shlex.join(words)
     origin = InputRecord("stars", "simulated" if file.simulated else "real", str(table), len(stars), sha256(table))

@@ -5,6 +5,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, QTable
+from astropy.time import TimeDelta
 
 from starloom.catalog.description import describe
 from starloom.catalog.schema import Column, Schema
@@ -24,7 +25,8 @@ def sample() -> QTable:
     table["DEdeg"] = [np.nan] * 3
     table["name"] = MaskedColumn(["a", "b", "c"], mask=[False, False, True])
     table["flux"] = np.ones((3, 2), dtype=np.float32)
-    table["where"] = SkyCoord([1, 2, 3] * u.deg, [0, 0, 0] * u.deg)
+    table["sky"] = SkyCoord([1, 2, 3] * u.deg, [0, 0, 0] * u.deg)
+    table["wait"] = TimeDelta([1, 2, 3], format="jd")
     return table
 
 
@@ -36,7 +38,8 @@ def test_columns():
     assert (found["DEdeg"].missing, found["DEdeg"].low) == (3, None)
     assert (found["name"].dtype, found["name"].missing, found["name"].low) == ("text", 1, None)
     assert found["flux"].dtype == "float32 x 2"
-    assert found["where"].dtype == "SkyCoord"
+    assert (found["sky_ra"].dtype, found["sky_ra"].unit, found["sky_ra"].high) == ("float64", "deg", 3.0)
+    assert found["wait"].dtype == "TimeDelta"
 
 
 def test_surveys_and_models():
@@ -53,7 +56,7 @@ def test_surveys_and_models():
 def test_text():
     text = describe(sample(), MODELS).text()
     lines = text.split("\n")
-    assert lines[0] == "3 rows, 6 columns"
+    assert lines[0] == "3 rows, 8 columns"
     assert "4611686018427387905" in text
     assert "1 +1 infinite" in text
     assert "streamfinder_dr3   3 of 11 columns" in text

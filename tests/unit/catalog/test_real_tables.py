@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starloom.catalog.column_vocabulary import CANONICAL
 from starloom.catalog.description import describe
 from starloom.catalog.matching import match_sky
 from starloom.catalog.quality import (
@@ -16,7 +17,7 @@ from starloom.catalog.quality import (
     ruwe_below,
 )
 from starloom.catalog.schema import Column, Schema, plain
-from starloom.catalog.surveys import CANONICAL, SURVEYS
+from starloom.catalog.surveys import SURVEYS
 from starloom.catalog.tables import read_table, write_table
 
 INTEGERS, TEXTS = {"source_id"}, {"stream"}

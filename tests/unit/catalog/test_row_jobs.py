@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from starloom import read_table, write_table
@@ -66,6 +67,57 @@ def test_other_files_and_tables_in_memory(folder, ending):
         assert done.rows == 25
         assert np.array_equal(read_table(folder / f"out.{ending}")["number"], np.arange(25))
     assert not list(folder.glob(".*parts"))
+
+
+@dataclass(frozen=True)
+class Counted(Noted):
+    """Writes down how many rows it was asked for; may leave a column out."""
+
+    path: str
+    without: str = ""
+
+    def __call__(self, batch, first):
+        with open(self.path, "a") as file:
+            file.write(f"{len(batch)} ")
+        found = super().__call__(batch, first)
+        if self.without:
+            found.remove_column(self.without)
+        return found
+
+
+@pytest.mark.parametrize("kind", ["memory", "ecsv", "parquet", "folder"])
+def test_a_column_that_cannot_be_written_is_said_before_the_work(tmp_path, kind):
+    table = QTable({"source_id": np.arange(25), "flux": np.ones((25, 3))})
+    source = {"memory": table, "folder": tmp_path / "in"}.get(kind, tmp_path / f"in.{kind}")
+    if kind != "memory":
+        write_table(table, tmp_path / "in" / "a.parquet" if kind == "folder" else source)
+    job, out = Counted(str(tmp_path / "asked")), tmp_path / "out.csv"
+    for rows in (10, 1000):
+        with pytest.raises(
+            CatalogError, match=r"out\.csv: column 'flux' has 2 dimensions, and CSV holds one; write Parquet"
+        ):
+            row_jobs.run(job, source, out, rows=rows)
+    assert (tmp_path / "asked").read_text() == "1 1 "  # one row each, to know whether the column stays
+    assert not out.exists()
+    assert row_jobs.run(job, source, out, rows=10, columns=["source_id"]).rows == 25
+    assert row_jobs.run(Counted(job.path, without="flux"), source, out, rows=10).rows == 25
+    assert read_table(out).colnames == ["source_id", "number", "reason"]
+
+
+def test_text_that_cannot_be_written_is_said_before_the_work(tmp_path):
+    table = QTable({"source_id": np.arange(3), "name": ["a", "b", "ż"]})
+    with pytest.raises(CatalogError, match="column 'name' has 'ż' in row 2"):
+        row_jobs.run(Counted(str(tmp_path / "asked")), table, tmp_path / "out.fits")
+    assert (tmp_path / "asked").read_text() == "1 "
+
+
+def test_columns_of_astropy_go_through_jobs(tmp_path):
+    table = QTable({"place": SkyCoord(np.arange(25.0), np.zeros(25), unit="deg"), "number_": np.ones(25, complex)})
+    for rows in (10, 100):
+        done = row_jobs.run(Noted(), table[["place"]], tmp_path / "out.csv", rows=rows)
+        assert done == row_jobs.Done(25, 9)
+        assert read_table(tmp_path / "out.csv")["ra"].tolist() == list(range(25))
+    assert row_jobs.run(Noted(), table, tmp_path / "out.fits").remarks == 9  # Parquet has no complex numbers
 
 
 def test_what_cannot_be_done_leaves_nothing(folder):

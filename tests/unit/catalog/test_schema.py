@@ -6,8 +6,9 @@ from astropy import units as u
 from astropy.table import MaskedColumn, QTable
 
 from starloom.catalog.arrow_tables import UNRECOGNIZED
+from starloom.catalog.column_vocabulary import CANONICAL
 from starloom.catalog.schema import Column, Schema, canonical, plain, require_rows
-from starloom.catalog.surveys import CANONICAL, SURVEYS, Survey, identify
+from starloom.catalog.surveys import SURVEYS, Survey, identify
 from starloom.catalog.tables import read_table
 from starloom.dynamics.schema import SCHEMA as ORBITS
 from starloom.errors import CatalogError, MissingColumnError, UnitError

@@ -5,7 +5,8 @@ import pytest
 from astropy.table import QTable
 
 from starloom.catalog.arrow_tables import parse_unit
-from starloom.catalog.surveys import CANONICAL, SURVEYS, get_survey, identify
+from starloom.catalog.column_vocabulary import CANONICAL
+from starloom.catalog.surveys import SURVEYS, get_survey, identify
 
 
 def table_of(survey: str, **extra: float) -> QTable:

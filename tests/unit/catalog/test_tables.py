@@ -14,9 +14,10 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.time import Time, TimeDelta
 
 from starloom.catalog.arrow_tables import UNRECOGNIZED, parse_unit
-from starloom.catalog.tables import read_table, write_table
+from starloom.catalog.tables import read_table, require_writable, write_table
 from starloom.errors import CatalogError, MissingColumnError, OutputError
 
 BIG = 4611686018427387905  # a float would turn this into ...904
@@ -313,8 +314,12 @@ def test_tables_that_a_format_cannot_hold(tmp_path):
         write_table({"s": ["a", "é"]}, tmp_path / "t.fits")
     with pytest.raises(CatalogError, match="column 'x' has 2 dimensions"):
         write_table({"x": np.zeros((2, 2))}, tmp_path / "t.csv")
-    with pytest.raises(CatalogError, match="column 'where' is a SkyCoord"):
-        write_table(QTable({"where": SkyCoord([1] * u.deg, [2] * u.deg)}), tmp_path / "t.parquet")
+    with pytest.raises(CatalogError, match="column 'wait' is a TimeDelta, which no file holds; take it out"):
+        write_table(QTable({"wait": TimeDelta([1, 2], format="jd")}), tmp_path / "t.parquet")
+    with pytest.raises(CatalogError, match=r"column 'n' is uint64, and VOTable cannot hold it .*write another format"):
+        write_table({"a": [1.0], "n": np.array([1], np.uint64)}, tmp_path / "t.vot")
+    with pytest.raises(CatalogError, match=r"column 's' is <U1 x 2, and VOTable cannot hold it"):
+        write_table({"a": [1.0], "s": np.array([["a", "b"]])}, tmp_path / "t.vot")
     with pytest.raises(CatalogError, match="'mag' and 'Mag'"):
         write_table({"mag": [1.0], "Mag": [2.0]}, tmp_path / "t.fits")
     assert list(tmp_path.iterdir()) == []
@@ -446,4 +451,64 @@ def test_ecsv_with_a_sky_coordinate(tmp_path):
 
     path = tmp_path / "mine.ecsv"
     QTable({"id": [1, 2], "place": SkyCoord([1, 2], [3, 4], unit="deg")}).write(path)
-    assert read_table(path)["id"].tolist() == [1, 2]
+    found = read_table(path)
+    assert found.colnames == ["id", "ra", "dec"]
+    assert (found["ra"].unit, found["dec"].value.tolist()) == (u.deg, [3.0, 4.0])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_sky_coordinates_and_times_become_columns_of_any_format(tmp_path, suffix):
+    motion = {"pm_ra_cosdec": [5, 6] * u.mas / u.yr, "pm_dec": [7, 8] * u.mas / u.yr}
+    table = QTable({"id": [1, 2], "place": SkyCoord([1, 2] * u.deg, [3, 4] * u.deg, **motion)})
+    table["seen"] = Time([57000.123456789, 58000.0], format="mjd", scale="tdb")
+    table["seen"][1] = np.ma.masked
+    table["other"] = table["place"].galactic
+    found = read_table(write_table(table, tmp_path / f"t.{suffix}"))
+    assert found.colnames == [
+        *("id", "ra", "dec", "pmra", "pmdec", "seen"),
+        *("other_l", "other_b", "other_pm_l_cosb", "other_pm_b"),
+    ]
+    back = SkyCoord(np.asarray(found["other_l"]), np.asarray(found["other_b"]), unit="deg", frame="galactic")
+    assert back.separation(table["place"]).max() < 1e-9 * u.arcsec
+    assert np.allclose(np.asarray(found["pmra"]), table["place"].pm_ra_cosdec.value, rtol=1e-15, atol=0)
+    assert found["seen"].mask.tolist() == [False, True]
+    assert abs(Time(str(found["seen"][0]), scale="tdb") - table["seen"][0]).to_value("ns") < 1.0
+    if suffix != "csv":
+        assert found["ra"].unit == u.deg
+        assert found["seen"].info.description == "seen, time scale tdb"
+        assert found["other_l"].info.description == "l of other, Galactic"
+
+
+@pytest.mark.parametrize("own", ["ra", "RA", "RAdeg", "PMDEC"])
+def test_a_sky_coordinate_beside_a_position(own):
+    motion = {"pm_ra_cosdec": [5] * u.mas / u.yr, "pm_dec": [7] * u.mas / u.yr}
+    found = read_table(QTable({own: [9.0], "place_ra": [8.0], "place": SkyCoord([1] * u.deg, [3] * u.deg, **motion)}))
+    assert found.colnames == [own, "place_ra", "place_ra_", "place_dec_", "place_pm_ra_cosdec_", "place_pm_dec_"]
+    assert (found[own][0], found["place_ra_"][0]) == (9.0, 1.0 * u.deg)
+
+
+def test_fits_files_of_astropy_with_a_sky_coordinate(tmp_path):
+    table = QTable(
+        {"good": [True, False], "place": SkyCoord([1, 2], [3, 4], unit="deg"), "seen": Time([1e4, 2e4], format="jd")}
+    )
+    table.write(tmp_path / "t.fits")
+    found = read_table(tmp_path / "t.fits")
+    assert found.colnames == ["good", "ra", "dec", "seen"]
+    assert found["good"].tolist() == [True, False]
+
+
+def test_what_could_not_be_written_is_said_before():
+    flat = QTable({"x": [1.0, 2.0], "name": ["a", "Hélène"]})
+    require_writable(flat, "t.csv")
+    require_writable(flat[:0], "t.fits")
+    cases = [
+        (QTable({"x": np.zeros((2, 2))}), "t.csv", r"could not be written to t.csv: column 'x' has 2 .*write Parquet"),
+        (flat, "t.fits", "'name' has 'Hélène' in row 1; write Parquet"),
+        (QTable({"a": [1], "z": [1j]}), "t.parquet", r"'z' \(complex128\) cannot be .*; write another format"),
+        (QTable({"ra": [1.0], "RA": [1.0]}), "t.fits", "'ra' and 'RA'"),
+        (flat, "t.txt", "unknown kind of table"),
+        (flat, "t.csv.gz", "read, not written"),
+    ]
+    for table, path, message in cases:
+        with pytest.raises(CatalogError, match=message):
+            require_writable(table, path)

@@ -5,9 +5,10 @@ import pytest
 from astropy.table import QTable
 
 from starloom.datasets.access import open_table
-from starloom.disk.alpha_sequences import AlphaSequences, FittedSequences, copula_summits
+from starloom.disk.alpha_sequences import AlphaSequences, FittedSequences
 from starloom.disk.mock import Sequences, alpha_sequences
 from starloom.disk.published_lines import LINES, envelope, outside
+from starloom.disk.sequence_summits import copula_summits
 from starloom.errors import CatalogError, ConfigError, DatasetError, FitError, MissingColumnError, ModelFileError
 from starloom.inference.calibration import expected_calibration_error
 from starloom.saved_models import save_model

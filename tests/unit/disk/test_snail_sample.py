@@ -147,6 +147,9 @@ def test_bad_tables(made, sample, stars, tmp_path):
     lost["parallax"] = np.full(5, np.nan) * u.mas
     with pytest.raises(CatalogError, match="no star can be used"):
         snails_of_table(lost, tmp_path / "out.ecsv")
+    lost["flux"] = np.ones((5, 2))
+    with pytest.raises(CatalogError, match=r"stars.csv: column 'flux' has 2 dimensions"):  # before the work
+        snails_of_table(lost, tmp_path / "out.ecsv", stars_path=tmp_path / "stars.csv")
     with pytest.raises(CatalogError, match="at least 1000"):
         snails(stars[:100])
     with pytest.raises(ConfigError, match="rise"):

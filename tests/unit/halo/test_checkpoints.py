@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from starloom import progress
 from starloom.halo.checkpoints import digest, kept
 from starloom.halo.comparison import compare
 from starloom.halo.density import DensityModel
@@ -59,6 +60,21 @@ def test_a_damaged_answer_is_made_anew(made, tmp_path):
     calls = []
     same(kept(tmp_path, Posterior, likelihood, {}, lambda: calls.append(1) or answer), answer)
     assert calls == [1]
+
+
+def test_what_is_read_is_not_said_to_be_made(made, tmp_path, capsys):
+    _, _, likelihood = made
+    answer = answers(likelihood)[1]
+    count = len(likelihood.stars)
+    with progress.shown():
+        for folder in (tmp_path, tmp_path, None):
+            kept(folder, Posterior, likelihood, {}, lambda: answer, what="posterior of the halo")
+        kept(tmp_path, Posterior, likelihood, {}, lambda: answer)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{count} stars: posterior of the halo",
+        f"{count} stars: kept posterior of the halo",
+        f"{count} stars: posterior of the halo",
+    ]
 
 
 def test_names_tell_contents_apart(made):

@@ -187,3 +187,14 @@ def test_a_few_wild_velocities_do_no_harm():
     assert found.stars <= 496
     with pytest.raises(CatalogError, match="at least 20"):
         rotation_from_velocities(ra[:5], dec[:5], speed[:5], frame)
+
+
+@pytest.mark.parametrize("fraction", [0.002, 0.3, 0.5, 0.72, 0.998])
+def test_two_crowds_have_the_fraction_that_they_say(fraction):
+    made = MadeHalo(kind="populations", fraction=fraction).sample(4000, 5)
+    true = np.asarray(made["true_fraction"])
+    error = np.sqrt(np.mean(true * (1.0 - true)) / len(true))
+    assert abs(np.mean(made["true_prograde"]) - true.mean()) < 4.0 * error
+    assert true.min() > 0.006
+    assert true.max() < 0.994
+    assert abs(true.mean() - fraction) < 0.06  # the slope with [Fe/H] is not straight in the fraction
