@@ -19,7 +19,7 @@ import torch
 
 from starloom import executors, progress
 from starloom.catalog.provenance import record
-from starloom.catalog.tables import format_of, read_table, write_table
+from starloom.catalog.tables import format_of, read_table, require_writable, write_table
 from starloom.errors import CatalogError
 from starloom.files import atomic_path, held, write_json
 from starloom.galaxies.image_encoder import ImageEncoder
@@ -166,7 +166,9 @@ def _work(part: _Part, advance: Callable[[int], None] = lambda count: None) -> N
 def _in_parts(
     maker: _Answers | _Features, source: ImageSource, out: Path, identity: str, note: tuple[str, dict[str, Any]]
 ) -> dict[str, int]:
-    format_of(out)  # an unknown suffix is said before the work
+    format_of(out)  # an unknown suffix is said before the work, and so is a column that the format cannot hold
+    if source.table is not None:
+        require_writable(source.table, out)
     with held(out.absolute().parent / f".{out.name}.parts") as folder:
         known = folder / "identity.json"
         if not known.exists() or json.loads(known.read_text()).get("identity") != identity:

@@ -171,3 +171,16 @@ def test_wrong_features_are_refused():
         most_similar(values, np.array([1]), 10)
     with pytest.raises(ConfigError, match="one component"):
         principal_components(values, 0)
+
+
+def test_a_column_that_the_format_cannot_hold_is_said_before_the_work(folder, model, tmp_path, monkeypatch):
+    table = {"galaxy_id": [1, 2], "file": np.array(["g001.png", "g002.png"]), "profile": np.ones((2, 3))}
+    write_table(table, tmp_path / "c.parquet")
+    source = image_source(tmp_path / "c.parquet", root=folder)
+
+    def working(*_, **__):
+        raise AssertionError("began to work")
+
+    monkeypatch.setattr(type(model), "predicted_batches", working)
+    with pytest.raises(CatalogError, match="profile"):
+        predict_file(model, source, tmp_path / "out.csv")
