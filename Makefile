@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DATA := $(wildcard ../shared/data)
 export STARLOOM_DATA := $(if $(STARLOOM_DATA),$(STARLOOM_DATA),$(if $(DATA),$(abspath $(DATA))))
 
-.PHONY: install install-docs run test lint layers types docs accuracy bench clean
+.PHONY: install run test lint layers types docs accuracy bench bench-zoobot clean
 
 install: $(VENV)/installed
 
@@ -54,5 +54,10 @@ accuracy: install
 bench: install
 	$(BIN)/python benchmarks/run.py
 
+# The same beside Zoobot's own stack, which is put into a folder of its own.
+bench-zoobot: install
+	$(PIP) --no-deps --target .venv-zoobot --requirement benchmarks/zoobot_environment.txt
+	PYTHONPATH=.venv-zoobot $(BIN)/python benchmarks/run.py --only "galaxy images beside Zoobot"
+
 clean:
-	rm -rf $(VENV) docs/_build
+	rm -rf $(VENV) .venv-zoobot docs/_build

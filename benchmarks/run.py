@@ -49,8 +49,9 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
     import speed_spectra
     import speed_stars
     import speed_streams
+    import speed_zoobot
 
-    return {
+    result = {
         "streams": speed_streams.section,
         "scoring of streams": speed_scoring.section,
         "sdss": speed_sdss.section,
@@ -68,6 +69,9 @@ def systems() -> dict[str, Callable[[], tuple[str, bool]]]:
         "snail": speed_snail.section,
         "galactic center": speed_galactic_center.section,
     }
+    if speed_zoobot.available():
+        result["galaxy images beside Zoobot"] = speed_zoobot.section
+    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

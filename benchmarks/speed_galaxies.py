@@ -1,8 +1,8 @@
 """Images of galaxies: the loss of votes, training and inference beside a plain torch loop, and what decoding takes.
 
 The peer of the loss is a loop over questions, as Zoobot has it. The peer of training and inference is what one writes
-by hand: pictures decoded in full and resized one by one, a model called batch by batch, the loop over questions. Where
-timm can be imported its ConvNeXt is compared too, with the same weights.
+by hand: pictures decoded in full and resized one by one, a model called batch by batch, the loop over questions.
+Zoobot's own stack is the peer of :mod:`speed_zoobot`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import io
 import pstats
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from torch import Tensor, nn
 
 from starloom import progress
 from starloom.galaxies.embedding import embed
-from starloom.galaxies.encoder_weights import export_state
 from starloom.galaxies.encoders import encoder
 from starloom.galaxies.image_encoder import ImageEncoder
 from starloom.galaxies.image_sources import ImageSource, image_source
@@ -45,14 +43,13 @@ def section() -> tuple[str, bool]:
     """The section of the page, and whether all results are as good as they have to be."""
     with one_thread():
         loss = _loss()
-        pictures = _pictures()
+        pictures = jpegs()
         inference = [_inference(name, pictures) for name in NAMES]
         training = [_training(name, pictures) for name in NAMES]
         profile, share = _decoding(pictures)
-        timm = _timm()
     comparisons = [loss, *inference, *training]
     fast = loss.peer_seconds / loss.seconds >= LEAST
-    text = f"## galaxy images\n\n{table(comparisons)}\n{profile}\n{timm}"
+    text = f"## galaxy images\n\n{table(comparisons)}\n{profile}"
     return text, all(c.agrees for c in comparisons) and fast and share < 0.5
 
 
@@ -112,12 +109,12 @@ def _loss() -> Comparison:
     )  # fmt: skip
 
 
-def _pictures() -> list[bytes]:
+def jpegs(count: int = IMAGES) -> list[bytes]:
     """JPEGs of 424 x 424 pixels, as the cut-outs of Galaxy Zoo are: a soft source and noise."""
     rng = np.random.default_rng(2)
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
     result = []
-    for _ in range(IMAGES):
+    for _ in range(count):
         ratio, angle = rng.uniform(0.2, 1), rng.uniform(0, np.pi)
         u, v = x * np.cos(angle) + y * np.sin(angle), (y * np.cos(angle) - x * np.sin(angle)) / ratio
         light = 220 * np.exp(-8 * np.hypot(u, v))[..., None] * rng.uniform(0.5, 1, 3) + rng.normal(
@@ -135,14 +132,14 @@ def plain_image(picture: bytes) -> Tensor:
     return torch.from_numpy(np.asarray(image).astype(np.float32) / 255.0).permute(2, 0, 1)
 
 
-def _made(name: str) -> ImageEncoder:
+def new_encoder(name: str) -> ImageEncoder:
     with seeded(torch.Generator().manual_seed(1)):
         return encoder(name)
 
 
 def _inference(name: str, pictures: list[bytes]) -> Comparison:
     progress.say(f"galaxy images: inference with {name}")
-    made, source = _made(name).eval(), image_source(pictures)
+    made, source = new_encoder(name).eval(), image_source(pictures)
     found: dict[str, Any] = {}
 
     def ours() -> None:
@@ -182,7 +179,7 @@ def _training(name: str, pictures: list[bytes]) -> Comparison:
 
     def run(label: str, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
         def work() -> None:
-            made = _made(name)
+            made = new_encoder(name)
             with seeded(torch.Generator().manual_seed(2)):
                 network = Network(made, nn.Linear(made.out_features, len(joint.columns)), 0.0).train()
             ours = label == "ours"
@@ -215,7 +212,7 @@ def _decoding(pictures: list[bytes]) -> tuple[str, float]:
     progress.say("galaxy images: profile")
     lines = []
     for name, size, passes in ((NAMES[0], SIZE, 0), (NAMES[0], SIZE, 10), ("efficientnet_lite0", 224, 0)):
-        made, form = _made(name), ImageForm(size, 3)
+        made, form = new_encoder(name), ImageForm(size, 3)
         made.train(passes > 0)
         part: ImageSource = image_source(pictures[: 64 if size > SIZE else IMAGES])
         profile = cProfile.Profile(time.process_time)
@@ -240,34 +237,6 @@ def _decoding(pictures: list[bytes]) -> tuple[str, float]:
         f"| work | speed | reading, decoding, resizing |\n|---|---|---|\n{rows}\n"
     )
     return text, max(share for _, _, share in lines[1:])
-
-
-def _timm() -> str:
-    """Beside timm's own ConvNeXt with the same weights, where timm can be imported."""
-    try:
-        timm: Any = import_module("timm")
-    except Exception as error:  # timm raises what torchvision raises where the two do not fit
-        return f"timm cannot be imported here ({type(error).__name__}), and so is not compared.\n"
-    progress.say("galaxy images: timm")
-    made = _made("convnext_atto").eval()
-    peer = timm.create_model("convnext_atto", num_classes=0).eval()
-    peer.load_state_dict(export_state(made))
-    images = torch.rand(32, 3, SIZE, SIZE)
-    outcome: dict[str, Tensor] = {}
-
-    def run(label: str, module: nn.Module) -> Callable[[], None]:
-        def work() -> None:
-            with torch.no_grad():
-                outcome[label] = module(images)
-
-        return work
-
-    seconds, peer_seconds = cpu_seconds(run("ours", made)), cpu_seconds(run("timm", peer))
-    away = float((outcome["ours"] - outcome["timm"]).abs().max())
-    return (
-        f"timm {timm.__version__}, convnext_atto with the same weights, 32 images of {SIZE} pixels: {peer_seconds:.3f} "
-        f"CPU s, Starloom {seconds:.3f}; largest difference of the features {away:.1e}.\n"
-    )
 
 
 if __name__ == "__main__":
