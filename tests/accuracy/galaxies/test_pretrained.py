@@ -14,22 +14,27 @@ from starloom.galaxies.transfer import linear_probe
 from starloom.galaxies.vote_training import represent
 
 
-@pytest.mark.parametrize("name", ["small", "lite0"])
-def test_they_are_small_and_say_how_they_were_made(name):
+@pytest.mark.parametrize(("name", "minutes"), [("small", 10), ("lite0", 20)])
+def test_they_are_small_and_say_how_they_were_made(name, minutes):
     import json
 
     folder = SHIPPED / name
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
     about = json.loads((folder / "model.json").read_text())["history"]
     assert about["data"]["kind"] == "simulated"
-    assert about["cpu_seconds"] + about.get("drawing_cpu_seconds", 0.0) <= 20 * 60  # ten minutes on two cores
+    assert about["cpu_seconds"] + about.get("drawing_cpu_seconds", 0.0) <= 2 * 60 * minutes  # on two cores
     assert len(about["losses"]) >= about["steps"] // 50
     assert {"seed", "recipe", "schema", "held_out"} <= set(about)
 
 
-def test_the_small_one_predicts_votes_as_well_as_its_file_says():
-    model, about = shipped("small")
-    scores = scores_of(model, make_sample(400, 64, seed=np.random.default_rng([7, 1])))
+@pytest.mark.parametrize("name", ["small", "lite0"])
+def test_they_predict_votes_as_well_as_their_files_say(name):
+    try:
+        model, about = shipped(name)
+    except DatasetError as error:
+        pytest.skip(f"the weights of ImageNet cannot be had here: {error}")
+    count, pixels = (400 if name == "small" else 150), about["recipe"]["pixels"]
+    scores = scores_of(model, make_sample(count, pixels, seed=np.random.default_rng([7, 1])))
     assert scores["rmse"] == pytest.approx(about["held_out"]["rmse"], rel=0.12)
     assert scores["loss"] / scores["oracle"] == pytest.approx(
         about["held_out"]["loss"] / about["held_out"]["oracle"], rel=0.12
@@ -64,4 +69,4 @@ def test_votes_teach_more_than_photographs():
             row.append(float((found.argmax(axis=1) != labels[100:]).mean()))
         errors.append(row)
     imagenet, both = np.mean(errors, axis=0)
-    assert both < imagenet
+    assert both < 0.8 * imagenet
