@@ -201,18 +201,43 @@ def relative_reduction(errors: ArrayLike, reference: ArrayLike) -> Array:
         return np.asarray(np.where(theirs > 0, (theirs - mine) / theirs, np.nan))
 
 
-def reduction_table(errors: Mapping[str, Mapping[str, Sequence[float]]], method: str, reference: str) -> QTable:
+def standard_error(errors: ArrayLike, tested: int | None = None) -> float:
+    """Standard error of the mean of an error rate.
+
+    Parameters
+    ----------
+    errors : (n,) error rates of repetitions.
+    tested : objects that each is the share of: with it a single repetition has one too, the binomial one.
+    """
+    values = np.asarray(errors, dtype=np.float64)
+    if len(values) > 1:
+        return float(values.std(ddof=1) / np.sqrt(len(values)))
+    return float("nan") if tested is None else float(np.sqrt(values[0] * (1.0 - values[0]) / tested))
+
+
+def reduction_table(
+    errors: Mapping[str, Mapping[str, Sequence[float]]], method: str, reference: str, *, tested: int | None = None
+) -> QTable:
     """Relative reduction of the error rate, a row a task.
 
     Parameters
     ----------
     errors : task -> method -> errors of its repetitions.
     method, reference : which of the methods.
+    tested : objects that each error is the share of; with it a single repetition has an error too, the binomial one,
+        as if the methods had been tried on different objects (on the same ones the true error is smaller).
 
     Returns
     -------
     QTable
-        ``task``, ``error``, ``reference_error``, ``reduction`` and ``reduction_error`` (from the repetitions).
+        ``task``, ``error``, ``reference_error``, ``reduction`` and ``reduction_error`` (from the repetitions, where
+        there are several).
+
+    Examples
+    --------
+    >>> found = reduction_table({"bars": {"a": [0.1], "b": [0.2]}}, "a", "b", tested=400)[0]
+    >>> round(float(found["reduction"]), 3), round(float(found["reduction_error"]), 3)
+    (0.5, 0.09)
     """
     from astropy.table import QTable
 
@@ -222,7 +247,7 @@ def reduction_table(errors: Mapping[str, Mapping[str, Sequence[float]]], method:
             continue
         mine, theirs = (np.asarray(found[name], dtype=np.float64) for name in (method, reference))
         e, r = float(mine.mean()), float(theirs.mean())
-        spread = [float(v.std(ddof=1) / np.sqrt(len(v))) if len(v) > 1 else np.nan for v in (mine, theirs)]
+        spread = [standard_error(values, tested) for values in (mine, theirs)]
         error = float(np.hypot(spread[0] / r, e * spread[1] / r**2)) if r > 0 else np.nan
         rows.append((task, e, r, float(relative_reduction(e, r)), error))
     return QTable(

@@ -71,7 +71,7 @@ def transfer_to_made(results: Results, scene: Scene, pages: Any) -> None:
 
     from starloom.galaxies import transfer
     from starloom.galaxies.mock_images import render
-    from starloom.galaxies.scaling_laws import label_efficiency, reduction_table
+    from starloom.galaxies.scaling_laws import label_efficiency, reduction_table, standard_error
     from starloom.galaxies.vote_training import represent
 
     config = scene.config
@@ -96,12 +96,12 @@ def transfer_to_made(results: Results, scene: Scene, pages: Any) -> None:
             if config.end_to_end:
                 _end_to_end(errors[task], scene, drawn, labels, train, test, repetition)
     table_rows = [
-        (task, name, count, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else np.nan)
+        (task, name, count, float(np.mean(values)), standard_error(values, config.task_tests))
         for task, methods in errors.items()
         for name, curve in methods.items()
         for count, values in curve.items()
     ]
-    names = ("task", "method", "labels", "error", "scatter")
+    names = ("task", "method", "labels", "error", "standard_error")
     results.table("transfer", QTable(rows=table_rows, names=names), "error of each method on each made question")
     last = {
         task: {name: curve[most] for name, curve in methods.items() if most in curve}
@@ -109,22 +109,24 @@ def transfer_to_made(results: Results, scene: Scene, pages: Any) -> None:
     }
     judged = most >= ENOUGH_LABELS
     for reference in (IMAGENET, SCRATCH):
-        table = reduction_table(last, BOTH, reference)
+        table = reduction_table(last, BOTH, reference, tested=config.task_tests)
         if len(table):
             results.table(
                 f"reduction_{reference.lower()}", table, f"ImageNet + galaxies against {reference}, {most} labels"
             )
             bar = Bar(">=", 0.31) if reference == IMAGENET and judged else None
+            value, error = _mean_of(table)
             results.number(
-                f"relative error reduction against {reference}", float(np.mean(table["reduction"])), bar=bar,
+                f"relative error reduction against {reference}", value, low=value - error, high=value + error, bar=bar,
                 published=PUBLISHED if reference == IMAGENET else None,
                 meaning=f"mean over {len(table)} made questions at {most} labels, linear probes of the pretrained",
             )  # fmt: skip
     for reference, meaning in ((SCRATCH, "the same network"), (IMAGENET, "an EfficientNet-Lite0")):
-        own = reduction_table(last, SMALL, reference)
+        own = reduction_table(last, SMALL, reference, tested=config.task_tests)
         if len(own):
-            results.number(f"relative error reduction of {SMALL} against {reference}", float(np.mean(own["reduction"])),
-                           meaning=f"the small carried encoder against {meaning}")  # fmt: skip
+            value, error = _mean_of(own)
+            results.number(f"relative error reduction of {SMALL} against {reference}", value, low=value - error,
+                           high=value + error, meaning=f"the small carried encoder against {meaning}")  # fmt: skip
     if all(BOTH in methods and IMAGENET in methods for methods in errors.values()):
         mean = {
             name: np.array([np.mean([np.mean(errors[t][name][n]) for t in errors]) for n in config.task_labels])
@@ -135,6 +137,12 @@ def transfer_to_made(results: Results, scene: Scene, pages: Any) -> None:
                        meaning="times the labels that ImageNet only needs; none: more than were tried")  # fmt: skip
     _linear_against_tuned(results, last)
     results.figures.append(pages.transfer_figure(errors, config.task_labels))
+
+
+def _mean_of(table: QTable) -> tuple[float, float]:
+    """Mean reduction over the questions, and its standard error from theirs."""
+    errors = np.asarray(table["reduction_error"], dtype=float)
+    return float(np.mean(table["reduction"])), float(np.sqrt((errors**2).sum()) / len(errors))
 
 
 def _linear_against_tuned(results: Results, last: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -167,3 +167,16 @@ def test_grids_that_cannot_be_are_refused():
             Grid(labels, encoders)
     grid = Grid((100, 10_000), ("a",), passes=4, batch=32, least=50, most=900)
     assert [grid.steps(n) for n in (100, 2000, 100_000)] == [50, 250, 900]
+
+
+def test_one_repetition_has_the_error_of_its_test_galaxies():
+    from starloom.galaxies.scaling_laws import standard_error
+
+    assert np.isnan(standard_error([0.2]))
+    rng = np.random.default_rng(3)
+    shares = rng.binomial(300, 0.2, size=4000) / 300
+    assert standard_error([0.2], 300) == pytest.approx(shares.std(), rel=0.05)
+    assert standard_error(shares, 300) == pytest.approx(shares.std(ddof=1) / 4000**0.5)
+    one = reduction_table({"t": {"a": [0.1], "b": [0.25]}}, "a", "b", tested=300)["reduction_error"][0]
+    drawn = 1 - (rng.binomial(300, 0.1, size=4000) / 300) / (rng.binomial(300, 0.25, size=4000) / 300)
+    assert one == pytest.approx(drawn.std(), rel=0.1)
