@@ -30,10 +30,10 @@ from starloom.galaxies.image_sources import image_source
 from starloom.galaxies.image_training import DEEP
 from starloom.galaxies.images import ImageForm
 from starloom.galaxies.tasks import Classification
-from starloom.neural.training import one_thread
+from starloom.neural.training import one_thread, seeded
 
-CASES = (("convnext_atto", 64, 192), ("convnext_nano", 224, 32))
-EPOCHS, BATCH = 5, 32
+CASES = (("convnext_atto", 64, 192, 5), ("convnext_nano", 224, 32, 2))  # pixels, images, epochs
+BATCH = 32
 _QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
           "enable_model_summary": False}  # fmt: skip
 
@@ -57,7 +57,7 @@ def section() -> tuple[str, bool]:
     return text, all(line.agrees for line in comparisons)
 
 
-def _beside(folder: Path, name: str, size: int, count: int) -> list[Comparison]:
+def _beside(folder: Path, name: str, size: int, count: int, epochs: int) -> list[Comparison]:
     progress.say(f"Zoobot: {name} at {size} pixels")
     finetune: Any = import_module("zoobot.pytorch.training.finetune")
     predict: Any = import_module("zoobot.pytorch.predictions.predict_on_catalog").predict
@@ -77,6 +77,9 @@ def _beside(folder: Path, name: str, size: int, count: int) -> list[Comparison]:
     plain.output_size = changed.output_size = size
     plain, changed = views.get_galaxy_transform(plain), views.get_galaxy_transform(changed)
     mine = new_encoder(name).eval()
+    with seeded(torch.Generator().manual_seed(3)):
+        for scale in (part.gamma for part in mine.modules() if hasattr(part, "gamma")):
+            torch.nn.init.uniform_(scale, 0.1, 1.0)  # new ones hide the branches: 1e-6
     theirs = timm.create_model(name, num_classes=0).eval()
     theirs.load_state_dict(export_state(mine))
     form, loading = ImageForm(size, 3), {"num_workers": 0}
@@ -100,9 +103,9 @@ def _beside(folder: Path, name: str, size: int, count: int) -> list[Comparison]:
             label_cols=["label"], train_catalog=catalog, val_catalog=catalog[:2], test_catalog=catalog[:2],
             batch_size=BATCH, train_transform=changed, test_transform=plain, **loading,
         )  # fmt: skip
-        trainer(max_epochs=EPOCHS, limit_val_batches=0, num_sanity_val_steps=0, **_QUIET).fit(tuned, data)
+        trainer(max_epochs=epochs, limit_val_batches=0, num_sanity_val_steps=0, **_QUIET).fit(tuned, data)
 
-    settings = replace(DEEP, epochs=EPOCHS, patience=EPOCHS, batch=BATCH, start_linear=False, views=1)
+    settings = replace(DEEP, epochs=epochs, patience=epochs, batch=BATCH, start_linear=False, views=1)
     held_out = np.arange(count) < 2
 
     def mine_tuned() -> None:
@@ -121,7 +124,7 @@ def _beside(folder: Path, name: str, size: int, count: int) -> list[Comparison]:
 
     return [
         line("prediction", mine_predicted, predicting, count),
-        line(f"fine-tuning of all layers for {EPOCHS} epochs", mine_tuned, tuning, EPOCHS * count),
+        line(f"fine-tuning of all layers for {epochs} epochs", mine_tuned, tuning, epochs * count),
     ]
 
 

@@ -135,3 +135,14 @@ def test_flags_of_a_file(starloom, tmp_path, dwarfs):
     status, _, err = starloom("sdss", "flags", dwarfs)
     assert status == 2
     assert "no column 'sdss5_target_flags'" in err
+
+
+def test_the_command_that_a_listing_suggests_shows_that_version(starloom):
+    _, out, _ = starloom("sdss", "cartons", "--plan", "v0.plates")
+    suggested = out.strip().splitlines()[-1].split("starloom ")[1].split()
+    status, shown, error = starloom(*suggested)
+    assert status == 0, error
+    assert suggested[-1] in shown
+    status, _, error = starloom("sdss", "cartons", "no_such.fits", "--show", "mwm_ob_core")
+    assert status != 0
+    assert "--show prints one carton" in error

@@ -29,7 +29,7 @@ from starloom.catalog.arrow_tables import to_arrow
 from starloom.catalog.hats import partitions
 from starloom.catalog.partitions import join
 from starloom.catalog.table_parts import ROWS, Part, Reader, cut
-from starloom.catalog.tables import format_of, read_table, require_writable, write_table
+from starloom.catalog.tables import format_of, read_table, require_writable, write_table, written_format
 from starloom.errors import CatalogError
 from starloom.files import atomic_path, held, put_in_place
 
@@ -138,14 +138,15 @@ def run(
     ------
     CatalogError
         When the table has no rows or cannot be read, the target's format cannot hold one of its columns (this is said
-        before the work), or the parts of the result do not fit together.
+        before the work; of text in a source that is read in parts only the first row is looked at), or the parts of
+        the result do not fit together.
     OutputError
         When the result cannot be written, or another run writes it; what was there before is untouched.
     """
     import pyarrow.parquet as pq
 
     target = Path(out_path)
-    kind = "hats" if target.suffix == hats_writing.SUFFIX else format_of(target)
+    kind = "hats" if target.suffix == hats_writing.SUFFIX else written_format(target)
     is_path = isinstance(source, str | Path)
     in_parts = is_path and (Path(source).is_dir() or format_of(source) == "parquet")
     if is_path and not Path(source).exists():
@@ -162,6 +163,13 @@ def run(
         write_table(result, target)
         said = _remarks(to_arrow(result[["reason"]])) if "reason" in result.colnames else 0
         return Done(len(result), said)
+    if table is not None:
+        try:
+            require_writable(table, "parts.parquet")
+        except CatalogError as error:
+            raise CatalogError(
+                f"tables of more than {rows} rows are worked on in parts, as Parquet; {error}"
+            ) from error
     chosen = cut(source, rows, align) if in_parts else []
     if in_parts and not chosen:
         raise CatalogError(f"{source} has no rows, so there is nothing to write to {target}")

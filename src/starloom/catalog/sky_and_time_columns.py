@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from astropy.table import Column, MaskedColumn, Table
 
+from starloom.errors import CatalogError
+
 _VOCABULARY = {"pm_ra_cosdec": "pmra", "pm_dec": "pmdec"}  # where astropy's name is another
 
 
@@ -46,11 +48,15 @@ def with_plain_columns(table: Table) -> Table:
 
 
 def _parts(column: Any, name: str, taken: set[str]) -> dict[str, Any]:
+    from astropy.coordinates import SphericalRepresentation, UnitSphericalRepresentation
     from astropy.table import represent_mixins_as_columns
 
     from starloom.catalog.surveys import SURVEYS
 
     positions = {native.lower() for survey in SURVEYS.values() for native in survey.columns.get("ra", ("ra",))}
+    if not issubclass(column.representation_type, (SphericalRepresentation, UnitSphericalRepresentation)):
+        column = column.copy()
+        column.representation_type = SphericalRepresentation
     apart = represent_mixins_as_columns(Table({name: column}))
     frame = column.replicate_without_data() if not hasattr(column, "frame") else column.frame.replicate_without_data()
     parts = {label.removeprefix(f"{name}."): apart[label] for label in apart.colnames}
@@ -70,7 +76,10 @@ def _iso(column: Any, name: str) -> Column:
     iso.precision = 9
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # years for which leap seconds are not known
-        values = iso.value
+        try:
+            values = iso.value
+        except ValueError as error:
+            raise CatalogError(f"column '{name}' has times that are no dates of a calendar: {error}") from error
     gone = np.broadcast_to(np.asarray(column.mask), np.shape(values))
     text = np.asarray(getattr(values, "unmasked", values)).astype(np.str_)
     made = MaskedColumn(text, mask=gone) if gone.any() else Column(text)

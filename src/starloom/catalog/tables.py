@@ -184,7 +184,7 @@ def write_table(table: Any, path: str | Path) -> Path:
         When the disk is full or the folder cannot be written; a file that was there is untouched.
     """
     path = Path(path)
-    kind = _written_format(path)
+    kind = written_format(path)
     ready = read_table(table, label=f"the table for {path.name}")
     with atomic_path(path) as temporary:
         try:
@@ -210,7 +210,7 @@ def require_writable(table: QTable, path: str | Path) -> None:
         Naming the column, the format, and what to do.
     """
     path = Path(path)
-    kind = _written_format(path)
+    kind = written_format(path)
     if len(table) == 0:
         return
     try:
@@ -222,7 +222,8 @@ def require_writable(table: QTable, path: str | Path) -> None:
         raise CatalogError(f"the result could not be written to {path}: {error}") from error
 
 
-def _written_format(path: Path) -> str:
+def written_format(path: Path) -> str:
+    """Format of a file to be written, by its suffix; CatalogError for compressed ones, which are read only."""
     kind = format_of(path)
     if path.suffix.lower() == ".gz":
         raise CatalogError(f"{path}: compressed tables are read, not written; write Parquet, which is compressed")

@@ -138,6 +138,8 @@ def cartons(
     from starloom.sdss.targets import assign, combine, select
 
     if show is not None:
+        if file or carton or sql or out or scheduler or explain is not None:
+            raise ConfigError("--show prints one carton; leave the table and the other options but --plan out")
         typer.echo(one(show, plan=plan).text())
         return
     chosen = [one(name, plan=plan) for name in carton] if carton else list(generation(plan))
@@ -193,7 +195,7 @@ def _short(words: Iterable[str], room: int, mark: str) -> str:
 def _list(chosen: Sequence[Carton]) -> None:
     heads = ("carton", "plan", "program", "category", "priority", "what it reads")
     print_table(heads, ((*_facts(entry), _short((c.catalog for c in entry.needs()), 50, "; ")) for entry in chosen))
-    typer.echo("\nOne of them whole: starloom sdss cartons --show " + chosen[0].name)
+    typer.echo(f"\nOne of them whole: starloom sdss cartons --show {chosen[0].name} --plan {chosen[0].plan}")
 
 
 def _count(selection: CartonSelection, chosen: Sequence[Carton], most: int) -> None:
@@ -207,10 +209,10 @@ def _count(selection: CartonSelection, chosen: Sequence[Carton], most: int) -> N
     if len(order) > most:
         typer.echo(f"... {len(order) - most} cartons more; --all shows them")
     if selection.skipped:
-        first = next(entry.name for entry in chosen if entry.label in selection.skipped)
+        first = next(entry for entry in chosen if entry.label in selection.skipped)
         typer.echo(
             f"{len(selection.skipped)} cartons not evaluated, since the table lacks columns that they read; what these "
-            f"are, says `starloom sdss cartons --show {first}`",
+            f"are, says `starloom sdss cartons --show {first.name} --plan {first.plan}`",
             err=True,
         )
 

@@ -168,7 +168,8 @@ def _in_parts(
 ) -> dict[str, int]:
     format_of(out)  # an unknown suffix is said before the work, and so is a column that the format cannot hold
     if source.table is not None:
-        require_writable(source.table, out)
+        own = [name for name in source.table.colnames if name not in ("remark", "reason")]  # those are written anew
+        require_writable(source.table[own], out)
     with held(out.absolute().parent / f".{out.name}.parts") as folder:
         known = folder / "identity.json"
         if not known.exists() or json.loads(known.read_text()).get("identity") != identity:

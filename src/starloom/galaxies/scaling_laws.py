@@ -207,12 +207,16 @@ def standard_error(errors: ArrayLike, tested: int | None = None) -> float:
     Parameters
     ----------
     errors : (n,) error rates of repetitions.
-    tested : objects that each is the share of: with it a single repetition has one too, the binomial one.
+    tested : objects that each is the share of: with it a single repetition has one too, the binomial one (of a share
+        with one error more and one success more, so that no error at all is not certainty).
     """
     values = np.asarray(errors, dtype=np.float64)
     if len(values) > 1:
         return float(values.std(ddof=1) / np.sqrt(len(values)))
-    return float("nan") if tested is None else float(np.sqrt(values[0] * (1.0 - values[0]) / tested))
+    if tested is None:
+        return float("nan")
+    share = (values[0] * tested + 1.0) / (tested + 2.0)
+    return float(np.sqrt(share * (1.0 - share) / tested))
 
 
 def reduction_table(
@@ -237,7 +241,7 @@ def reduction_table(
     --------
     >>> found = reduction_table({"bars": {"a": [0.1], "b": [0.2]}}, "a", "b", tested=400)[0]
     >>> round(float(found["reduction"]), 3), round(float(found["reduction_error"]), 3)
-    (0.5, 0.09)
+    (0.5, 0.091)
     """
     from astropy.table import QTable
 

@@ -119,7 +119,8 @@ def transfer_to_made(results: Results, scene: Scene, pages: Any) -> None:
             results.number(
                 f"relative error reduction against {reference}", value, low=value - error, high=value + error, bar=bar,
                 published=PUBLISHED if reference == IMAGENET else None,
-                meaning=f"mean over {len(table)} made questions at {most} labels, linear probes of the pretrained",
+                meaning=f"mean over {len(table)} made questions at {most} labels, linear probes of the pretrained; "
+                "one standard error",
             )  # fmt: skip
     for reference, meaning in ((SCRATCH, "the same network"), (IMAGENET, "an EfficientNet-Lite0")):
         own = reduction_table(last, SMALL, reference, tested=config.task_tests)

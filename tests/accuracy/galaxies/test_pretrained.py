@@ -14,6 +14,7 @@ from starloom.galaxies.transfer import linear_probe
 from starloom.galaxies.vote_training import represent
 
 
+# the bar of small; the longest that any carried model may take
 @pytest.mark.parametrize(("name", "minutes"), [("small", 10), ("lite0", 20)])
 def test_they_are_small_and_say_how_they_were_made(name, minutes):
     import json

@@ -118,6 +118,12 @@ def test_columns_of_astropy_go_through_jobs(tmp_path):
         assert done == row_jobs.Done(25, 9)
         assert read_table(tmp_path / "out.csv")["ra"].tolist() == list(range(25))
     assert row_jobs.run(Noted(), table, tmp_path / "out.fits").remarks == 9  # Parquet has no complex numbers
+    with pytest.raises(CatalogError, match=r"more than 10 rows .* as Parquet; .*'number_'"):
+        row_jobs.run(Noted(), table, tmp_path / "out.fits", rows=10)
+    job = Counted(str(tmp_path / "asked"))
+    with pytest.raises(CatalogError, match="compressed tables are read, not written"):
+        row_jobs.run(job, table[["place"]], tmp_path / "out.csv.gz")
+    assert not (tmp_path / "asked").exists()
 
 
 def test_what_cannot_be_done_leaves_nothing(folder):

@@ -512,3 +512,15 @@ def test_what_could_not_be_written_is_said_before():
     for table, path, message in cases:
         with pytest.raises(CatalogError, match=message):
             require_writable(table, path)
+
+
+def test_sky_coordinates_in_any_representation_and_times_beyond_the_calendar():
+    place = SkyCoord([1.0, 2.0] * u.deg, [3.0, 4.0] * u.deg, distance=[10.0, 20.0] * u.pc)
+    place.representation_type = "cartesian"
+    found = read_table(QTable({"id": [1, 2], "place": place}))
+    assert found.colnames == ["id", "ra", "dec", "distance"]
+    np.testing.assert_allclose(found["dec"].to_value("deg"), [3.0, 4.0])
+    np.testing.assert_allclose(found["distance"].to_value("pc"), [10.0, 20.0])
+    assert place.representation_type.__name__ == "CartesianRepresentation"  # the caller's is as it was
+    with pytest.raises(CatalogError, match="column 'seen' has times that are no dates"):
+        read_table(QTable({"id": [1, 2], "seen": Time([1e9, 2e9], format="jd")}))

@@ -177,6 +177,7 @@ def test_one_repetition_has_the_error_of_its_test_galaxies():
     shares = rng.binomial(300, 0.2, size=4000) / 300
     assert standard_error([0.2], 300) == pytest.approx(shares.std(), rel=0.05)
     assert standard_error(shares, 300) == pytest.approx(shares.std(ddof=1) / 4000**0.5)
+    assert standard_error([0.0], 300) > 0.002  # no error at all is not certainty
     one = reduction_table({"t": {"a": [0.1], "b": [0.25]}}, "a", "b", tested=300)["reduction_error"][0]
     drawn = 1 - (rng.binomial(300, 0.1, size=4000) / 300) / (rng.binomial(300, 0.25, size=4000) / 300)
     assert one == pytest.approx(drawn.std(), rel=0.1)
