@@ -32,8 +32,8 @@ from starloom.galaxies.images import ImageForm
 from starloom.galaxies.tasks import Classification
 from starloom.neural.training import one_thread, seeded
 
-CASES = (("convnext_atto", 64, 192, 5), ("convnext_nano", 224, 32, 2))  # pixels, images, epochs
-BATCH = 32
+CASES = (("convnext_atto", 64, 194, 5), ("convnext_nano", 224, 34, 2))  # pixels, images, epochs
+BATCH, HELD_OUT = 32, 2
 _QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
           "enable_model_summary": False}  # fmt: skip
 
@@ -100,13 +100,13 @@ def _beside(folder: Path, name: str, size: int, count: int, epochs: int) -> list
         network.load_state_dict(export_state(mine))
         tuned = finetune.FinetuneableZoobotClassifier(encoder=network, num_classes=2, prog_bar=False)
         data = modules.CatalogDataModule(
-            label_cols=["label"], train_catalog=catalog, val_catalog=catalog[:2], test_catalog=catalog[:2],
-            batch_size=BATCH, train_transform=changed, test_transform=plain, **loading,
+            label_cols=["label"], train_catalog=catalog[HELD_OUT:], val_catalog=catalog[:HELD_OUT],
+            test_catalog=catalog[:HELD_OUT], batch_size=BATCH, train_transform=changed, test_transform=plain, **loading,
         )  # fmt: skip
         trainer(max_epochs=epochs, limit_val_batches=0, num_sanity_val_steps=0, **_QUIET).fit(tuned, data)
 
     settings = replace(DEEP, epochs=epochs, patience=epochs, batch=BATCH, start_linear=False, views=1)
-    held_out = np.arange(count) < 2
+    held_out = np.arange(count) < HELD_OUT
 
     def mine_tuned() -> None:
         fit(image_source(files), labels, Classification([0, 1]), encoder=mine, form=form, settings=settings,
@@ -124,7 +124,7 @@ def _beside(folder: Path, name: str, size: int, count: int, epochs: int) -> list
 
     return [
         line("prediction", mine_predicted, predicting, count),
-        line(f"fine-tuning of all layers for {epochs} epochs", mine_tuned, tuning, epochs * count),
+        line(f"fine-tuning of all layers for {epochs} epochs", mine_tuned, tuning, epochs * (count - HELD_OUT)),
     ]
 
 

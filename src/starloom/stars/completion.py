@@ -24,6 +24,8 @@ LEAST_NOISE = 3e-4
 FARTHEST = 8.0
 """Standardized values are cut there: a mixture of normals says nothing of stars so far out."""
 BLOCK = 2048
+LEAST_SHARE = 1e-9
+"""Share of a star below which a component is not asked for that star's missing values."""
 
 
 @dataclass
@@ -33,14 +35,15 @@ class Posterior:
     Parameters
     ----------
     share, factors : (components, stars), (components, stars, factors).
-    covariance : (components, patterns, factors, factors): it depends only on which kinds are known.
+    lower : (components, patterns, factors, factors) Cholesky factor of the factors' precision, which depends only on
+        which kinds are known.
     which : (stars,) pattern of each star.
     log_likelihood : (stars,).
     """
 
     share: Tensor
     factors: Tensor
-    covariance: Tensor
+    lower: Tensor
     which: Tensor
     log_likelihood: Tensor
 
@@ -77,12 +80,20 @@ class Completion(nn.Module):
         with torch.autocast("cpu", enabled=False):
             z = values.double().clamp(-FARTHEST, FARTHEST)
             found = self.posterior(z, shown)
-            share, loadings = found.share.float(), self.loadings.float()
-            each = self.centers.float()[:, None] + found.factors.float() @ loadings.transpose(1, 2)
-            mean = torch.einsum("cs,csk->sk", share, each)
-            outer = (loadings[..., :, None] * loadings[..., None, :]).flatten(2)
-            within = self.noise.float()[:, None] + found.covariance.float().flatten(2) @ outer.transpose(1, 2)
-            variance = torch.einsum("cs,csk->sk", share, within[:, found.which] + (each - mean) ** 2)
+            mean, variance = torch.zeros_like(z, dtype=torch.float32), torch.zeros_like(z, dtype=torch.float32)
+            parts = []
+            for c in range(len(self.weights)):  # few components have a share in a star
+                rows = (found.share[c] > LEAST_SHARE).nonzero()[:, 0]
+                patterns, place = torch.unique(found.which[rows], return_inverse=True)
+                loadings = self.loadings[c].float()
+                covariance = torch.cholesky_inverse(found.lower[c, patterns]).float()
+                within = (self.noise[c].float() + covariance.flatten(1) @ _outer(loadings).T)[place]
+                each = self.centers[c].float() + found.factors[c, rows].float() @ loadings.T
+                share = found.share[c, rows].float()[:, None]
+                mean.index_add_(0, rows, share * each)
+                parts.append((rows, share, each, within))
+            for rows, share, each, within in parts:
+                variance.index_add_(0, rows, share * (within + (each - mean[rows]) ** 2))
             mean = mean.clamp(-FARTHEST, FARTHEST)
         return torch.where(shown, values.to(mean.dtype), mean), variance.masked_fill(shown, 0.0)
 
@@ -92,23 +103,21 @@ class Completion(nn.Module):
         size = loadings.shape[2]
         first, which = _patterns(shown)
         patterns = shown[first]
-        outer = (loadings[..., :, None] * loadings[..., None, :] / noise[..., None, None]).flatten(2)
-        precision = (patterns.double() @ outer).view(-1, len(patterns), size, size) + torch.eye(
-            size, dtype=z.dtype, device=z.device
-        )
+        outer = _outer(loadings) / noise[..., None]
+        precision = (patterns.double() @ outer).view(-1, len(patterns), size, size)
+        precision.diagonal(dim1=2, dim2=3).add_(1.0)
         lower = torch.linalg.cholesky(precision)
-        covariance = torch.cholesky_inverse(lower)
         away = torch.where(shown, z - self.centers.double()[:, None], 0.0)
         weighted = away / noise[:, None]
         pull = weighted @ loadings
-        factors = (covariance[:, which] @ pull[..., None])[..., 0]
+        factors = _solved(lower, which, pull)
         volume = 2.0 * lower.diagonal(dim1=2, dim2=3).log().sum(2) + noise.log() @ patterns.double().T
         squares = (weighted * away).sum(2) - (pull * factors).sum(2)
         count = shown.double().sum(1)
         each = -0.5 * (volume[:, which] + squares + count * float(np.log(2.0 * np.pi)))
         each = each + self.weights.double().log()[:, None]
         total = torch.logsumexp(each, dim=0)
-        return Posterior((each - total).exp(), factors, covariance, which, total)
+        return Posterior((each - total).exp(), factors, lower, which, total)
 
     @torch.no_grad()
     def fit(self, values: ArrayLike, *, seed: int, iterations: int = 25, stars: int = 12_000) -> list[float]:
@@ -172,7 +181,7 @@ class Completion(nn.Module):
                 ones = torch.ones(len(part), 1, dtype=torch.float64)
                 first = torch.cat([found.factors[c], ones], dim=1)
                 second = first[:, :, None] * first[:, None, :]
-                second[:, :factors, :factors] += found.covariance[c, found.which]
+                second[:, :factors, :factors] += torch.cholesky_inverse(found.lower[c])[found.which]
                 weight = shown.double() * found.share[c][:, None]
                 left[c] += weight.T @ second.flatten(1)
                 right[c] += (weight * part).T @ first
@@ -195,3 +204,18 @@ def _patterns(shown: Tensor) -> tuple[Tensor, Tensor]:
     words = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1])))[:, 0]
     _, first, which = np.unique(words, return_index=True, return_inverse=True)
     return torch.from_numpy(first).to(shown.device), torch.from_numpy(which.ravel()).to(shown.device)
+
+
+def _outer(loadings: Tensor) -> Tensor:
+    """Products of all pairs of loadings of a kind: (..., kinds, factors x factors)."""
+    return (loadings[..., :, None] * loadings[..., None, :]).flatten(-2)
+
+
+def _solved(lower: Tensor, which: Tensor, pull: Tensor) -> Tensor:
+    """Means of the factors: precision^-1 pull, (components, stars, factors)."""
+    if lower.shape[1] == pull.shape[1]:  # each star has gaps of its own
+        place = torch.argsort(which)
+        half = torch.linalg.solve_triangular(lower, pull[:, place, :, None], upper=False)
+        found: Tensor = torch.linalg.solve_triangular(lower.mT, half, upper=True)
+        return found[:, which, :, 0]
+    return (torch.cholesky_inverse(lower)[:, which] @ pull[..., None])[..., 0]
